@@ -1,2 +1,46 @@
-//! x
-fn main() {}
+//! `cargo xtask`: assembles, proves, packages and checksums the gorax-monitoring chart.
+//!
+//! The data's way, one module a stage, none imports one to its right:
+//! [`sources`] → [`model`] → [`check`] → [`assemble`] → [`package`]. [`output`] is the only one that writes, [`test`]
+//! proves the whole.
+
+mod assemble;
+mod check;
+mod failure;
+mod flags;
+mod model;
+mod output;
+mod package;
+mod sources;
+mod test;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::flags::{Command, Flags};
+
+fn main() -> ExitCode {
+    let root = root();
+    let result = match Flags::parse().command {
+        Some(Command::Assemble(flags)) => flags.run(&root),
+        Some(Command::Check(flags)) => flags.run(&root),
+        Some(Command::Package(flags)) => flags.run(&root),
+        Some(Command::Test(flags)) => flags.run(&root),
+        None => flags::overview(&root),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
+
+/// The repository: the folder above this crate. Cargo tells where that is at run time, so that a moved or copied
+/// checkout works with the same binary.
+fn root() -> PathBuf {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let manifest = manifest.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    manifest.parent().map_or(manifest.clone(), Path::to_path_buf)
+}

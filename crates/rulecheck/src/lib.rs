@@ -1,1 +1,18 @@
-//! x
+//! PromQL in rule files and dashboards, checked against a metric contract, without a server.
+//!
+//! The data's way: text → [`rules`], [`dashboard`] and [`contract`] (typed, with line numbers) → [`checks`] →
+//! [`finding`]s. Bytes in, values out: nothing here touches a disk, and nothing knows of Gorax.
+
+pub mod checks;
+pub mod contract;
+pub mod dashboard;
+pub mod exception;
+pub mod finding;
+pub mod query;
+pub mod rules;
+pub mod yaml;
+
+pub use contract::Contract;
+pub use dashboard::Dashboard;
+pub use finding::{Finding, Severity};
+pub use rules::{Rule, RuleFile};

@@ -1,0 +1,85 @@
+//! What a check reports, and how it is printed.
+
+use std::fmt;
+
+/// How bad a finding is. Errors fail a run, warnings do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The rule or panel does not do what it is for.
+    Error,
+    /// It works, but someone will be misled or surprised.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        })
+    }
+}
+
+/// One finding. It orders by place, so that a sorted list reads like the files.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The file as the caller named it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The check's stable name, such as `query/unknown-metric`.
+    pub check: &'static str,
+    /// What it is about: `alert NAME`, `record NAME`, `dashboard › panel › refId`, or empty for a whole file.
+    pub subject: String,
+    /// What is wrong: lower case, no full stop.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub help: String,
+}
+
+impl Finding {
+    /// An error about a file as a whole; say more with [`Finding::about`] and [`Finding::help`].
+    pub fn error(file: &str, line: usize, check: &'static str, message: impl Into<String>) -> Finding {
+        Finding {
+            file: file.to_owned(),
+            line: line.max(1),
+            severity: Severity::Error,
+            check,
+            subject: String::new(),
+            message: message.into(),
+            help: String::new(),
+        }
+    }
+
+    /// Names the rule or panel that the finding is about.
+    #[must_use]
+    pub fn about(mut self, subject: impl Into<String>) -> Finding {
+        self.subject = subject.into();
+        self
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Finding {
+        self.help = help.into();
+        self
+    }
+}
+
+/// `file:line: severity: check: subject: message`, and a `help:` line under it.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { file, line, severity, check, subject, message, help } = self;
+        write!(f, "{file}:{line}: {severity}: {check}: ")?;
+        if !subject.is_empty() {
+            write!(f, "{subject}: ")?;
+        }
+        f.write_str(message)?;
+        if !help.is_empty() {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! `cargo xtask assemble`: the generated files of chart/, made in memory, then written or compared.
+
+pub mod readme;
+pub mod schema;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use helmpack::archive::Files;
+use helmpack::lock::{self, Locked};
+use rulecheck::Finding;
+
+use crate::check;
+use crate::failure::Findings;
+use crate::flags::{self, Edition};
+use crate::model::Model;
+use crate::model::values::{Fragment, OWN};
+use crate::output::{Lock, Staged};
+use crate::sources::Sources;
+
+/// Folders below chart/ that hold nothing but generated files; a file that no source makes is removed from them.
+const OWNED: [&str; 2] = ["files", "profiles"];
+
+impl flags::Assemble {
+    pub fn run(self, root: &Path) -> Result<()> {
+        let (sources, model) = check::checked(root)?;
+        let generated = generate(&sources, &model)?;
+        if self.check {
+            let stale = stale(root, &generated)?;
+            if !stale.is_empty() {
+                return Err(Findings(stale).into());
+            }
+            println!("{} generated files of chart/ are up to date", generated.len());
+        } else {
+            let _lock = Lock::take(root)?;
+            let written = write(root, &generated)?;
+            println!("wrote {written} of {} generated files of chart/", generated.len());
+        }
+        Ok(())
+    }
+}
+
+/// Every generated file, by its path below chart/.
+pub fn generate(sources: &Sources, model: &Model) -> Result<Files> {
+    let mut files = values(model, Edition::Full)?;
+    files.insert("Chart.lock".to_owned(), lock(model)?.into_bytes());
+    files.insert("README.md".to_owned(), readme::render(sources, model)?.into_bytes());
+    let rules = model.rules.iter().map(|file| (file.path.as_str(), "rules"));
+    let dashboards = model.dashboards.iter().map(|dashboard| (dashboard.path.as_str(), "dashboards"));
+    for (path, folder) in rules.chain(dashboards) {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        // Byte copies: Helm reads them with .Files.Get, so nothing in them is ever escaped.
+        let bytes = sources.bytes(path).with_context(|| format!("{path} is missing"))?;
+        files.insert(format!("files/{folder}/{name}"), bytes.to_vec());
+    }
+    Ok(files)
+}
+
+/// The values of an edition: values.yaml, its schema, and the profiles. The addon has our own fragments only.
+pub fn values(model: &Model, edition: Edition) -> Result<Files> {
+    let mut files = Files::new();
+    files.insert("values.yaml".to_owned(), concatenate("values/base", &model.values.base, edition).into_bytes());
+    files.insert("values.schema.json".to_owned(), schema::render(model, edition)?.into_bytes());
+    for (profile, fragments) in &model.values.profiles {
+        let for_edition = edition == Edition::Full || fragments.iter().any(|fragment| fragment.owner == OWN);
+        if for_edition {
+            let text = concatenate(&format!("values/profiles/{profile}"), fragments, edition);
+            files.insert(format!("profiles/{profile}.yaml"), text.into_bytes());
+        }
+    }
+    Ok(files)
+}
+
+/// The fragments one after the other, comments and all.
+fn concatenate(folder: &str, fragments: &[Fragment], edition: Edition) -> String {
+    let header = format!("# Made by `cargo xtask assemble` from {folder}/; edit the files there.\n");
+    let fragments = fragments.iter().filter(|fragment| edition == Edition::Full || fragment.owner == OWN);
+    fragments.fold(header, |text, fragment| format!("{text}\n{}\n", fragment.text.trim_end()))
+}
+
+/// Chart.lock with the exact versions of Chart.yaml; its time is always the release's date, so that a rebuild with
+/// another SOURCE_DATE_EPOCH does not make the committed file stale.
+fn lock(model: &Model) -> Result<String> {
+    let locked: Vec<Locked> = model
+        .chart
+        .dependencies
+        .iter()
+        .map(|d| Locked { name: d.name.clone(), version: d.version.clone(), repository: d.repository.clone() })
+        .collect();
+    lock::write(&model.chart.dependencies, &locked, &model.released.to_string())
+}
+
+/// The findings of `--check`: every generated file that differs, is missing, or should not be there.
+pub fn stale(root: &Path, generated: &Files) -> Result<Vec<Finding>> {
+    const HELP: &str = "run `cargo xtask assemble`";
+    let mut findings = Vec::new();
+    for (path, bytes) in generated {
+        let file = format!("chart/{path}");
+        match std::fs::read(root.join(&file)) {
+            Ok(old) if old == *bytes => {}
+            Ok(old) => {
+                let (line, old, new) = first_difference(&old, bytes);
+                let message = format!("stale: the line is `{old}`, the sources give `{new}`");
+                findings.push(Finding::error(&file, line, "file/stale", message).help(HELP));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                findings.push(Finding::error(&file, 1, "file/stale", "the file is missing").help(HELP));
+            }
+            Err(error) => return Err(error).with_context(|| format!("reading {file}")),
+        }
+    }
+    for file in strays(root, generated)? {
+        findings.push(Finding::error(&format!("chart/{file}"), 1, "file/stale", "no source makes this file").help(HELP));
+    }
+    Ok(findings)
+}
+
+fn first_difference(old: &[u8], new: &[u8]) -> (usize, String, String) {
+    let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
+    let index = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count();
+    // Lines that are equal to the end mean that one text goes on, or that only line endings differ.
+    let line = |text: &str| text.lines().nth(index).map_or("(end of file)".to_owned(), |line| line.chars().take(80).collect());
+    (index + 1, line(&old), line(&new))
+}
+
+/// Writes what differs and removes strays; returns how many files changed.
+pub fn write(root: &Path, generated: &Files) -> Result<usize> {
+    let stale = stale(root, generated)?;
+    let chart = root.join("chart");
+    let mut staged = Staged::default();
+    for (path, bytes) in generated {
+        staged.write(&chart.join(path), bytes)?;
+    }
+    staged.commit()?;
+    for file in strays(root, generated)? {
+        std::fs::remove_file(chart.join(&file)).with_context(|| format!("removing chart/{file}"))?;
+    }
+    Ok(stale.len())
+}
+
+/// Files in generated folders that no source makes, relative to chart/.
+fn strays(root: &Path, generated: &Files) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for folder in OWNED {
+        list(&root.join("chart"), folder, &mut found)?;
+    }
+    found.retain(|path| !generated.contains_key(path));
+    found.sort();
+    Ok(found)
+}
+
+fn list(chart: &Path, folder: &str, found: &mut Vec<String>) -> Result<()> {
+    let entries = match std::fs::read_dir(chart.join(folder)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(|| format!("reading chart/{folder}"))?,
+    };
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading chart/{folder}"))?;
+        let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type().with_context(|| format!("reading chart/{path}"))?.is_dir() {
+            list(chart, &path, found)?;
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stale output fails `cargo test` too, not only `cargo xtask test`.
+    #[test]
+    fn the_committed_chart_is_up_to_date() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let (sources, model) = check::checked(root).unwrap();
+        let stale = stale(root, &generate(&sources, &model).unwrap()).unwrap();
+        assert!(stale.is_empty(), "{}", Findings(stale));
+    }
+
+    #[test]
+    fn the_first_difference_has_its_line() {
+        assert_eq!(first_difference(b"a\nb\nc\n", b"a\nx\nc\n"), (2, "b".into(), "x".into()));
+        assert_eq!(first_difference(b"a\n", b"a\nb\n"), (2, "(end of file)".into(), "b".into()));
+    }
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask check`: what rulecheck finds in the sources, and the rules of this repository.
+
+mod alerts;
+mod chart;
+mod coverage;
+mod dashboards;
+
+use std::path::Path;
+
+use anyhow::Result;
+use rulecheck::{Finding, checks};
+
+use crate::failure::{count, on_errors};
+use crate::flags;
+use crate::model::Model;
+use crate::sources::Sources;
+
+impl flags::Check {
+    pub fn run(self, root: &Path) -> Result<()> {
+        let sources = Sources::read(root)?;
+        let model = Model::parse(&sources)?;
+        let findings = on_errors(findings(&sources, &model))?;
+        findings.iter().for_each(|finding| println!("{finding}"));
+        let (alerts, dashboards) = (model.alerts().count(), model.dashboards.len());
+        println!("{} in {alerts} alerts and {dashboards} dashboards", count(&findings));
+        Ok(())
+    }
+}
+
+/// Everything that is wrong with sources that could be parsed.
+pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
+    let mut findings = checks::run(&model.rules, &model.dashboards, &model.contract);
+    findings.extend(alerts::check(sources, model));
+    findings.extend(coverage::check(sources, model));
+    findings.extend(dashboards::check(model));
+    findings.extend(chart::check(sources, model));
+    findings.sort();
+    findings
+}
+
+/// The stages up to here, for those that go on: sources in, checked model out.
+pub fn checked(root: &Path) -> Result<(Sources, Model)> {
+    let sources = Sources::read(root)?;
+    let model = Model::parse(&sources)?;
+    let warnings = on_errors(findings(&sources, &model))?;
+    warnings.iter().for_each(|finding| eprintln!("{finding}"));
+    Ok((sources, model))
+}

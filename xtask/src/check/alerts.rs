@@ -1,0 +1,85 @@
+//! What every alert and group of this repository must have: a unique name, the labels that routing uses, the
+//! annotations that a person needs, and links that lead somewhere.
+
+use std::collections::BTreeMap;
+
+use rulecheck::{Finding, Rule};
+
+use crate::model::{Model, threshold};
+use crate::sources::Sources;
+
+const SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
+const LABELS: [&str; 3] = ["severity", "component", "family"];
+const ANNOTATIONS: [&str; 4] = ["summary", "description", "runbook_url", "dashboard_url"];
+
+pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
+    let mut findings = unique_groups(model);
+    let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+    for file in &model.rules {
+        file.rules().for_each(|rule| findings.extend(threshold::check(&file.path, rule)));
+    }
+    for (file, _, rule) in model.alerts() {
+        let report = |check, message: String| Finding::error(&file.path, rule.line, check, message).about(rule.subject());
+        let place = format!("{}:{}", file.path, rule.line);
+        if let Some(first) = seen.insert(&rule.name, place) {
+            findings.push(
+                report("alert/duplicate", format!("the name is taken at {first}"))
+                    .help("overrides and runbooks go by the alert's name; choose another"),
+            );
+        }
+        findings.extend(policy(rule).into_iter().map(|message| report("alert/policy", message)));
+        findings.extend(links(sources, model, rule).into_iter().map(|message| report("link/missing", message)));
+    }
+    findings
+}
+
+/// Prometheus wants group names unique within a file; `alerts.groups` switches them by name, so ours are unique at all.
+fn unique_groups(model: &Model) -> Vec<Finding> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for file in &model.rules {
+        for group in &file.groups {
+            if let Some(first) = seen.insert(&group.name, &file.path) {
+                let line = group.rules.first().map_or(1, |rule| rule.line);
+                let message = format!("group `{}` is declared in {first} too", group.name);
+                findings.push(Finding::error(&file.path, line, "file/syntax", message));
+            }
+        }
+    }
+    findings
+}
+
+fn policy(rule: &Rule) -> Vec<String> {
+    let mut problems = Vec::new();
+    for label in LABELS.iter().filter(|label| !rule.labels.contains_key(**label)) {
+        problems.push(format!("the label `{label}` is missing"));
+    }
+    if let Some(severity) = rule.labels.get("severity").filter(|severity| !SEVERITIES.contains(&severity.as_str())) {
+        problems.push(format!("the severity `{severity}` is none of {}", SEVERITIES.join(", ")));
+    }
+    for annotation in ANNOTATIONS.iter().filter(|annotation| !rule.annotations.contains_key(**annotation)) {
+        problems.push(format!("the annotation `{annotation}` is missing"));
+    }
+    problems
+}
+
+/// The template replaces just the prefixes when an operator has runbooks or Grafana elsewhere, so they must be there.
+fn links(sources: &Sources, model: &Model, rule: &Rule) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Some(url) = rule.annotations.get("runbook_url") {
+        let home = model.chart.home.as_deref().unwrap_or_default();
+        let expected = format!("{home}/blob/main/docs/runbooks/{}.md", rule.name);
+        if *url != expected {
+            problems.push(format!("runbook_url is {url}, expected {expected}"));
+        } else if sources.bytes(&format!("docs/runbooks/{}.md", rule.name)).is_none() {
+            problems.push(format!("there is no docs/runbooks/{}.md", rule.name));
+        }
+    }
+    if let Some(url) = rule.annotations.get("dashboard_url") {
+        let uid = url.strip_prefix("/d/").map(|rest| rest.split(['/', '?']).next().unwrap_or(rest));
+        if !uid.is_some_and(|uid| model.dashboards.iter().any(|dashboard| dashboard.uid == uid)) {
+            problems.push(format!("dashboard_url is {url}, expected /d/<uid of a dashboard>"));
+        }
+    }
+    problems
+}

@@ -1,0 +1,100 @@
+//! `alert/untested`: every alert has a unit test in which it fires and one in which it stays silent.
+//!
+//! promtool itself passes a test with a misspelt alert name, and a list of rule files that matches none; both are
+//! findings here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rulecheck::{Finding, yaml};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::model::Model;
+use crate::sources::Sources;
+
+/// The part of promtool's test format that coverage is read from.
+#[derive(Deserialize)]
+struct TestFile {
+    #[serde(default)]
+    rule_files: Vec<String>,
+    #[serde(default)]
+    tests: Vec<Test>,
+}
+
+#[derive(Deserialize)]
+struct Test {
+    #[serde(default)]
+    alert_rule_test: Vec<AlertTest>,
+}
+
+#[derive(Deserialize)]
+struct AlertTest {
+    alertname: String,
+    #[serde(default)]
+    exp_alerts: Option<Vec<Value>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    fires: bool,
+    silent: bool,
+}
+
+pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let names: BTreeSet<&str> = model.alerts().map(|(_, _, rule)| rule.name.as_str()).collect();
+    let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+    for path in sources.below("alerts/tests") {
+        match sources.text(path) {
+            Err(finding) => findings.push(finding),
+            Ok(text) => match yaml::parse::<TestFile>(text) {
+                Err(error) => findings.push(Finding::error(path, error.line, "file/syntax", error.message)),
+                Ok(file) => read(path, text, &file, sources, &names, &mut seen, &mut findings),
+            },
+        }
+    }
+    for (file, _, rule) in model.alerts() {
+        let seen = seen.get(&rule.name);
+        for (what, has) in [("fires", seen.is_some_and(|s| s.fires)), ("stays silent", seen.is_some_and(|s| s.silent))] {
+            if !has {
+                findings.push(
+                    Finding::error(&file.path, rule.line, "alert/untested", format!("no test shows a situation in which it {what}"))
+                        .about(rule.subject())
+                        .help("add one to alerts/tests, in promtool's format"),
+                );
+            }
+        }
+    }
+    findings
+}
+
+fn read(
+    path: &str,
+    text: &str,
+    file: &TestFile,
+    sources: &Sources,
+    names: &BTreeSet<&str>,
+    seen: &mut BTreeMap<String, Seen>,
+    findings: &mut Vec<Finding>,
+) {
+    let line_of = |needle: &str| text.lines().position(|line| line.contains(needle)).map_or(1, |index| index + 1);
+    for rule_file in &file.rule_files {
+        let found = rule_file.strip_prefix("../").is_some_and(|name| sources.bytes(&format!("alerts/{name}")).is_some());
+        if !found {
+            let message = format!("there is no rule file `{rule_file}`; promtool would pass without it");
+            findings.push(Finding::error(path, line_of(rule_file), "alert/untested", message).help("name it as ../<file>.yaml"));
+        }
+    }
+    for test in file.tests.iter().flat_map(|test| &test.alert_rule_test) {
+        if !names.contains(test.alertname.as_str()) {
+            let message = format!("there is no alert `{}`; promtool would pass without it", test.alertname);
+            findings.push(Finding::error(path, line_of(&test.alertname), "alert/untested", message));
+        }
+        let seen = seen.entry(test.alertname.clone()).or_default();
+        if test.exp_alerts.as_ref().is_some_and(|alerts| !alerts.is_empty()) {
+            seen.fires = true;
+        } else {
+            seen.silent = true;
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! How a command fails: with findings, which name their place, or with an error that says what was being done.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use rulecheck::{Finding, Severity};
+
+/// Findings that end a command. They are printed in file order with a count below.
+#[derive(Debug)]
+pub struct Findings(pub Vec<Finding>);
+
+impl std::error::Error for Findings {}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.0 {
+            writeln!(f, "{finding}")?;
+        }
+        f.write_str(&count(&self.0))
+    }
+}
+
+/// Ends a command if there is an error among the findings; warnings alone pass.
+pub fn on_errors(mut findings: Vec<Finding>) -> Result<Vec<Finding>, Findings> {
+    findings.sort();
+    if findings.iter().any(|finding| finding.severity == Severity::Error) { Err(Findings(findings)) } else { Ok(findings) }
+}
+
+/// `2 errors, 1 warning`.
+pub fn count(findings: &[Finding]) -> String {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let warnings = findings.len() - errors;
+    let plural = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+    match warnings {
+        0 => plural(errors, "error"),
+        _ => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+    }
+}
+
+/// Prints why a command failed, on stderr, and gives its exit status.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<Findings>() {
+        Some(findings) => eprintln!("{findings}"),
+        None => eprintln!("error: {error:#}"),
+    }
+    ExitCode::FAILURE
+}

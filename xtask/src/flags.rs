@@ -1,0 +1,94 @@
+//! The whole command line; its `--help` is the manual.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::tools;
+
+/// Assembles, proves, packages and checksums the gorax-monitoring chart.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_version_flag = true)]
+pub struct Flags {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Assemble(Assemble),
+    Check(Check),
+    Package(Package),
+    Test(Test),
+}
+
+/// Write the generated files of chart/: values.yaml, values.schema.json, Chart.lock, README.md, files/, profiles/.
+///
+/// They come from alerts/, dashboards/, values/, docs/templates/ and chart/Chart.yaml, and are committed, so that the
+/// chart can be read and installed without this tool.
+#[derive(Debug, Args)]
+pub struct Assemble {
+    /// Write nothing; fail and name every file that is stale, with its first differing line
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Check every rule and dashboard against the metric contract, and the rules of this repository.
+///
+/// Prints one finding a line, `file:line: severity: check: message`, and what to do below it. Exits 1 with an error.
+#[derive(Debug, Args)]
+pub struct Check {}
+
+/// Check, assemble, pack and checksum the chart into dist/.
+///
+/// The same sources give the same bytes on every machine. The time of all files is SOURCE_DATE_EPOCH where that is set,
+/// else the date beside the version in CHANGELOG.md.
+#[derive(Debug, Args)]
+pub struct Package {
+    /// Build only this edition
+    #[arg(long)]
+    pub edition: Option<Edition>,
+    /// Fail when an edition cannot be built, instead of a warning
+    #[arg(long)]
+    pub require_all: bool,
+    /// Where the archives go, relative to the current folder
+    #[arg(long, value_name = "DIR", default_value = "dist", hide_default_value = true)]
+    pub output: PathBuf,
+}
+
+/// Prove the whole: Rust tests, drift, checks, promtool's rule tests, both Helm majors on the archive.
+///
+/// Helm 3 and 4 and promtool are built from tools/go.mod into target/tools (once; minutes), or found on PATH in the
+/// pinned version. What needs a tool that cannot be had is skipped and counted. The last line is
+/// `N passed, N failed, N skipped`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Build no tool that would have to be downloaded
+    #[arg(long)]
+    pub offline: bool,
+    /// Fail where a tool is missing, instead of skipping what needs it
+    #[arg(long)]
+    pub require_tools: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Edition {
+    /// With kube-prometheus-stack inside, for a cluster without a Prometheus stack
+    Full,
+    /// Without it, for a cluster that runs one; needs only the Prometheus Operator's CRDs
+    Addon,
+}
+
+/// What `cargo xtask` prints without arguments: the commands, and what this machine lacks.
+pub fn overview(root: &Path) -> Result<()> {
+    println!("{}", Flags::command().render_help());
+    let missing = tools::missing(root);
+    if missing.is_empty() {
+        println!("Nothing is missing on this machine.");
+    } else {
+        println!("Missing on this machine:");
+        missing.iter().for_each(|line| println!("  {line}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! The sources as typed values: what every later stage works on. Each source is parsed once, here.
+
+pub mod threshold;
+pub mod values;
+
+use helmpack::chart::Chart;
+use helmpack::ignore::Rules as IgnoreRules;
+use helmpack::{changelog, checksum};
+use jiff::Timestamp;
+use rulecheck::rules::RuleKind;
+use rulecheck::{Contract, Dashboard, Finding, Rule, RuleFile, exception};
+
+use crate::failure::{Findings, on_errors};
+use crate::sources::Sources;
+use values::Values;
+
+/// Everything that the sources say.
+#[derive(Debug)]
+pub struct Model {
+    /// `chart/Chart.yaml`.
+    pub chart: Chart,
+    /// The content pins of the chart's dependencies: (sha256, path below chart/).
+    pub pins: Vec<(String, String)>,
+    /// `chart/.helmignore`.
+    pub ignore: IgnoreRules,
+    /// The release's date, from the changelog; the fallback time of every archive.
+    pub released: Timestamp,
+    /// `alerts/*.yaml`.
+    pub rules: Vec<RuleFile>,
+    /// `dashboards/*.json`.
+    pub dashboards: Vec<Dashboard>,
+    /// `metrics/*.yaml`.
+    pub contract: Contract,
+    /// `values/`.
+    pub values: Values,
+}
+
+/// The time of archives of a version that is not released yet: the first day of this project.
+const UNRELEASED: &str = "2026-01-01T00:00:00Z";
+
+impl Model {
+    /// Parses the sources. Every file that cannot be read gives a finding, and with one there is no model.
+    pub fn parse(sources: &Sources) -> Result<Model, Findings> {
+        let mut findings = Vec::new();
+        let chart = read(sources, "chart/Chart.yaml", Chart::parse, &mut findings);
+        let ignore = read(sources, "chart/.helmignore", IgnoreRules::parse, &mut findings);
+        let pins = read(
+            sources,
+            "chart/dependencies.sha256",
+            |text| checksum::parse(text).map_err(anyhow::Error::msg),
+            &mut findings,
+        );
+        let version = chart.as_ref().map(|chart| chart.version.clone()).unwrap_or_default();
+        let released = read(sources, "CHANGELOG.md", |text| changelog::released(text, &version), &mut findings);
+        let rules = read_rules(sources, &mut findings);
+        let dashboards = read_dashboards(sources, &mut findings);
+        let contract = read_contract(sources, &mut findings);
+        let values = Values::parse(sources, &mut findings);
+        on_errors(findings)?;
+        let (Some(chart), Some(ignore), Some(pins), Some(released), Some(values)) = (chart, ignore, pins, released, values)
+        else {
+            // Each of them is missing only together with a finding, and those have ended the command above.
+            return Err(Findings(Vec::new()));
+        };
+        let released = released.unwrap_or_else(|| UNRELEASED.parse().unwrap_or_default());
+        Ok(Model { chart, pins, ignore, released, rules, dashboards, contract, values })
+    }
+
+    /// Every alerting rule with its file and its group's name, in order.
+    pub fn alerts(&self) -> impl Iterator<Item = (&RuleFile, &str, &Rule)> {
+        self.rules.iter().flat_map(|file| {
+            file.groups.iter().flat_map(move |group| {
+                let alerts = group.rules.iter().filter(|rule| rule.kind == RuleKind::Alert);
+                alerts.map(move |rule| (file, group.name.as_str(), rule))
+            })
+        })
+    }
+}
+
+/// Reads one text file with `parse`; what goes wrong becomes a finding, with the line where the message has one.
+fn read<T>(
+    sources: &Sources,
+    path: &str,
+    parse: impl FnOnce(&str) -> anyhow::Result<T>,
+    findings: &mut Vec<Finding>,
+) -> Option<T> {
+    let text = sources.text(path).map_err(|finding| findings.push(finding)).ok()?;
+    match parse(text) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let (line, message) = split_line(&format!("{error:#}"));
+            findings.push(Finding::error(path, line, "file/syntax", message));
+            None
+        }
+    }
+}
+
+/// Takes the place out of a message: `line 3: …`, or `… at line 3 column 5` as the YAML library writes it.
+fn split_line(message: &str) -> (usize, String) {
+    if let Some((line, rest)) = message.strip_prefix("line ").and_then(|rest| rest.split_once(": "))
+        && let Ok(line) = line.parse()
+    {
+        return (line, rest.to_owned());
+    }
+    if let Some((before, place)) = message.split_once(" at line ")
+        && let Some(Ok(line)) = place.split(' ').next().map(str::parse)
+    {
+        return (line, before.to_owned());
+    }
+    (1, message.to_owned())
+}
+
+fn read_rules(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<RuleFile> {
+    let mut rules = Vec::new();
+    for path in sources.below("alerts").filter(|path| !path.starts_with("alerts/tests/")) {
+        if wrong_place(path, "alerts", ".yaml", findings) {
+            continue;
+        }
+        match sources.text(path) {
+            Ok(text) => rules.extend(RuleFile::parse(path, text, findings)),
+            Err(finding) => findings.push(finding),
+        }
+    }
+    rules
+}
+
+fn read_dashboards(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<Dashboard> {
+    let mut dashboards: Vec<Dashboard> = Vec::new();
+    for path in sources.below("dashboards") {
+        let text = match sources.text(path) {
+            Ok(text) => text,
+            Err(finding) => {
+                findings.push(finding);
+                continue;
+            }
+        };
+        if path.ends_with(".allow.yaml") {
+            let board = path.replace(".allow.yaml", ".json");
+            match exception::in_file(path, text) {
+                // The list stands before its dashboard in the sorted order.
+                Ok(_) if sources.bytes(&board).is_some() => {}
+                Ok(_) => findings.push(Finding::error(path, 1, "exception/unused", format!("there is no {board}"))),
+                Err(finding) => findings.push(finding),
+            }
+        } else if !wrong_place(path, "dashboards", ".json", findings)
+            && let Some(mut dashboard) = Dashboard::parse(path, text, findings)
+        {
+            let allow = dashboard.allow_path();
+            if let Some(Ok(text)) = sources.bytes(&allow).map(|_| sources.text(&allow)) {
+                dashboard.exceptions = exception::in_file(&allow, text).unwrap_or_default();
+            }
+            dashboards.push(dashboard);
+        }
+    }
+    dashboards
+}
+
+fn read_contract(sources: &Sources, findings: &mut Vec<Finding>) -> Contract {
+    let mut files = Vec::new();
+    for path in sources.below("metrics").filter(|path| !path.starts_with("metrics/captures/")) {
+        if wrong_place(path, "metrics", ".yaml", findings) {
+            continue;
+        }
+        match sources.text(path) {
+            Ok(text) => files.push((path, text)),
+            Err(finding) => findings.push(finding),
+        }
+    }
+    Contract::parse(files, findings)
+}
+
+/// A file that no stage would read is an error: someone believes that it counts.
+fn wrong_place(path: &str, folder: &str, extension: &str, findings: &mut Vec<Finding>) -> bool {
+    let name = &path[folder.len() + 1..];
+    let stem = name.strip_suffix(extension);
+    // The stem becomes part of a Kubernetes object's name.
+    let fits = stem.is_some_and(|stem| {
+        let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        stem.starts_with(word) && stem.ends_with(word) && stem.chars().all(|c| word(c) || c == '-')
+    });
+    if !fits {
+        let help = format!("name it {folder}/<lower-case-words>{extension}");
+        findings.push(Finding::error(path, 1, "file/unknown-kind", "nothing reads a file of this name here").help(help));
+    }
+    !fits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_taken_out_of_a_message() {
+        assert_eq!(split_line("line 3: x: y"), (3, "x: y".to_owned()));
+        assert_eq!(split_line("a: unknown field `b` at line 12 column 4"), (12, "a: unknown field `b`".to_owned()));
+        assert_eq!(split_line("version `x` is wrong"), (1, "version `x` is wrong".to_owned()));
+    }
+}

@@ -1,0 +1,74 @@
+//! The right edge: everything that is written goes through here, to a temporary name first and then by a rename, so
+//! that a command killed at any point leaves the old file or the new one.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// Held while a command writes; two at once would take each other's temporary files.
+pub struct Lock(#[allow(dead_code, reason = "the lock lasts as long as the file is open")] File);
+
+impl Lock {
+    /// Waits until no other command of this checkout writes.
+    pub fn take(root: &Path) -> Result<Lock> {
+        let path = root.join("target/xtask.lock");
+        fs::create_dir_all(root.join("target")).context("creating target/")?;
+        let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+        if file.try_lock().is_err() {
+            eprintln!("waiting for another `cargo xtask` that is writing");
+            file.lock().with_context(|| format!("locking {}", path.display()))?;
+        }
+        Ok(Lock(file))
+    }
+}
+
+/// Files that are complete under their temporary names; [`Staged::commit`] renames them.
+#[derive(Default)]
+pub struct Staged {
+    renames: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Staged {
+    /// Writes `bytes` beside `path` under a temporary name. A file that has these bytes already is left alone.
+    pub fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
+        if fs::read(path).is_ok_and(|old| old == bytes) {
+            return Ok(());
+        }
+        let folder = path.parent().context("a file without a folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        let name = path.file_name().context("a file without a name")?.to_string_lossy();
+        // The name is fixed, so that what a killed command left is overwritten by the next one.
+        let temporary = folder.join(format!(".{name}.tmp"));
+        let write = || -> std::io::Result<()> {
+            let mut file = File::create(&temporary)?;
+            file.write_all(bytes)?;
+            // Without it, a power loss after the rename could leave an empty file under the final name.
+            file.sync_all()
+        };
+        if let Err(error) = write() {
+            let _ = fs::remove_file(&temporary);
+            return Err(error).with_context(|| format!("writing {}", path.display()));
+        }
+        self.renames.push((temporary, path.to_owned()));
+        Ok(())
+    }
+
+    /// Gives every file its final name, in the order of the writes.
+    pub fn commit(mut self) -> Result<()> {
+        for (from, to) in self.renames.drain(..) {
+            fs::rename(&from, &to).with_context(|| format!("writing {}", to.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    /// What was not committed is taken away; a command that fails leaves nothing behind.
+    fn drop(&mut self) {
+        for (temporary, _) in &self.renames {
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}

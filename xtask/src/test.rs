@@ -1,0 +1,141 @@
+//! `cargo xtask test`: the whole proof. Rust tests first, then the sources, then what real Helm and promtool make of the
+//! archive. Each case says which tools it needs; without them it is skipped, and counted.
+
+mod helm;
+mod prometheus;
+mod rendered;
+mod workspace;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use helmpack::archive::Files;
+use xshell::{Shell, TempDir};
+
+use crate::flags;
+use crate::model::Model;
+use crate::package;
+use crate::sources::Sources;
+use crate::tools::{self, Found, Tool};
+use crate::{assemble, check};
+
+/// What every case works on.
+struct Context {
+    root: PathBuf,
+    sources: Sources,
+    model: Model,
+    generated: Files,
+    /// The packed addon edition, in a temporary folder.
+    archive: PathBuf,
+    shell: Shell,
+    temporary: TempDir,
+    tools: Vec<(Tool, Found)>,
+}
+
+/// One thing to prove.
+struct Case {
+    name: String,
+    needs: Vec<Tool>,
+    run: Box<dyn Fn(&Context) -> Result<()>>,
+}
+
+impl Case {
+    fn new(name: impl Into<String>, needs: &[Tool], run: impl Fn(&Context) -> Result<()> + 'static) -> Case {
+        Case { name: name.into(), needs: needs.to_vec(), run: Box::new(run) }
+    }
+}
+
+impl Context {
+    /// Reads, checks and packs the sources as they are.
+    fn new(root: &Path, tools: Vec<(Tool, Found)>) -> Result<Context> {
+        let (sources, model) = check::checked(root)?;
+        let generated = assemble::generate(&sources, &model)?;
+        let addon = package::build_addon(&sources, &model, &generated, package::epoch(None, &model)?)?;
+        let shell = Shell::new()?;
+        let temporary = shell.create_temp_dir()?;
+        let archive = temporary.path().join(&addon.archive);
+        shell.write_file(&archive, &addon.bytes)?;
+        Ok(Context { root: root.to_owned(), sources, model, generated, archive, shell, temporary, tools })
+    }
+
+    /// The path of a tool that the case has declared.
+    fn tool(&self, tool: Tool) -> Result<&Path> {
+        match self.tools.iter().find(|(known, _)| *known == tool) {
+            Some((_, Ok(path))) => Ok(path),
+            _ => bail!("{} is not there; the case must declare it", tool.name),
+        }
+    }
+
+    /// Why a case cannot run, if a tool of its is missing.
+    fn lacks(&self, needs: &[Tool]) -> Option<String> {
+        let missing = self.tools.iter().filter(|(tool, _)| needs.contains(tool));
+        let reasons: Vec<String> =
+            missing.filter_map(|(tool, found)| Some(format!("{}: {}", tool.name, found.as_ref().err()?))).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Tally {
+    fn passed(&mut self, name: &str) {
+        self.passed += 1;
+        println!("ok    {name}");
+    }
+
+    fn failed(&mut self, name: &str, why: &str) {
+        self.failed += 1;
+        println!("FAIL  {name}\n{}", indent(why));
+    }
+
+    fn skipped(&mut self, name: &str, why: &str) {
+        self.skipped += 1;
+        println!("skip  {name}: {why}");
+    }
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("      {line}\n")).collect()
+}
+
+impl flags::Test {
+    pub fn run(self, root: &Path) -> Result<()> {
+        let mut tally = Tally::default();
+        workspace::rust_tests(root, self.offline, &mut tally)?;
+        // Building the tools takes minutes the first time, so what needs none comes before.
+        let needed = [tools::HELM3, tools::HELM4, tools::PROMTOOL];
+        let tools = needed.iter().map(|tool| (*tool, tool.find(root, self.offline))).collect();
+        match Context::new(root, tools) {
+            Ok(context) => run_cases(&context, self.require_tools, &mut tally),
+            Err(error) => tally.failed("sources can be read, checked and packed", &format!("{error:#}")),
+        }
+        let Tally { passed, failed, skipped } = tally;
+        if failed == 0 {
+            println!("{passed} passed, {failed} failed, {skipped} skipped");
+            return Ok(());
+        }
+        // The count stays the last line, so the failure has nothing to add below it.
+        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        std::process::exit(1);
+    }
+}
+
+fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
+    tally.passed("sources can be read, checked and packed");
+    let cases = [workspace::cases(), prometheus::cases(context), helm::cases()].into_iter().flatten();
+    for case in cases {
+        match context.lacks(&case.needs) {
+            Some(why) if require_tools => tally.failed(&case.name, &format!("--require-tools, but {why}")),
+            Some(why) => tally.skipped(&case.name, &why),
+            None => match (case.run)(context).with_context(|| case.name.clone()) {
+                Ok(()) => tally.passed(&case.name),
+                Err(error) => tally.failed(&case.name, &format!("{:#}", error.root_cause())),
+            },
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What needs nothing but Rust: the Rust tests, and that the committed chart is what the sources give.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use xshell::{Shell, cmd};
+
+use super::{Case, Tally};
+use crate::assemble;
+use crate::failure::Findings;
+
+/// Runs `cargo test` and counts its tests into ours.
+pub(super) fn rust_tests(root: &Path, offline: bool, tally: &mut Tally) -> Result<()> {
+    const NAME: &str = "cargo test --workspace";
+    let shell = Shell::new()?;
+    shell.change_dir(root);
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let offline = offline.then_some("--offline");
+    let output = cmd!(shell, "{cargo} test --workspace --locked {offline...}").quiet().ignore_status().output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (mut passed, mut failed) = (0, 0);
+    for line in text.lines().filter_map(|line| line.strip_prefix("test result: ")) {
+        passed += count(line, " passed");
+        failed += count(line, " failed");
+        tally.skipped += count(line, " ignored");
+    }
+    tally.passed += passed;
+    tally.failed += failed;
+    if output.status.success() && passed > 0 {
+        println!("ok    {NAME}: {passed} passed");
+    } else {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        tally.failed(NAME, &format!("{text}\n{stderr}"));
+    }
+    Ok(())
+}
+
+/// The number before `word` in `ok. 12 passed; 0 failed; …`.
+fn count(line: &str, word: &str) -> usize {
+    let before = line.split(word).next().unwrap_or_default();
+    before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("generated files of chart/ are up to date", &[], |context| {
+            let stale = assemble::stale(&context.root, &context.generated)?;
+            if stale.is_empty() { Ok(()) } else { Err(Findings(stale).into()) }
+        }),
+        Case::new("the archive holds just the files that its digest list names", &[], |context| {
+            let bytes = std::fs::read(&context.archive).context("reading the archive")?;
+            let (root, files) = helmpack::archive::unpack(&bytes)?;
+            let unexpected: Vec<&String> = files.keys().filter(|path| context.model.ignore.ignores(path)).collect();
+            if root != "gorax-monitoring-addon" || !unexpected.is_empty() || files.contains_key("Chart.lock") {
+                bail!("root folder {root}, files that .helmignore names: {unexpected:?}");
+            }
+            Ok(())
+        }),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn counts_are_read_from_cargos_line() {
+        let line = "ok. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.18s";
+        assert_eq!([" passed", " failed", " ignored"].map(|word| count(line, word)), [12, 3, 1]);
+    }
+}

@@ -1,0 +1,175 @@
+//! Helm 3 and 4, promtool and amtool: found on PATH in the pinned version, or built from tools/go.mod.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use helmpack::checksum::sha256;
+use xshell::{Shell, cmd};
+
+/// A tool that tests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tool {
+    /// What messages and target/tools call it.
+    pub name: &'static str,
+    /// Its name on PATH.
+    program: &'static str,
+    /// The Go package, a tool of tools/go.mod.
+    package: &'static str,
+    /// How it is asked for its version.
+    version_flag: &'static str,
+    /// The pinned major version and the least minor one.
+    version: (u64, u64),
+    /// Where its module has to be told its own version, as it has none when built from the module cache.
+    ldflags: &'static str,
+}
+
+pub const HELM4: Tool = Tool {
+    name: "helm4",
+    program: "helm",
+    package: "helm.sh/helm/v4/cmd/helm",
+    version_flag: "version",
+    version: (4, 3),
+    ldflags: "-X helm.sh/helm/v4/internal/version.version=v4.3.1",
+};
+pub const HELM3: Tool = Tool {
+    name: "helm3",
+    program: "helm",
+    package: "helm.sh/helm/v3/cmd/helm",
+    version_flag: "version",
+    version: (3, 22),
+    ldflags: "-X helm.sh/helm/v3/internal/version.version=v3.22.0",
+};
+pub const PROMTOOL: Tool = Tool {
+    name: "promtool",
+    program: "promtool",
+    package: "github.com/prometheus/prometheus/cmd/promtool",
+    version_flag: "--version",
+    version: (3, 14),
+    ldflags: "-X github.com/prometheus/common/version.Version=3.14.0",
+};
+pub const AMTOOL: Tool = Tool {
+    name: "amtool",
+    program: "amtool",
+    package: "github.com/prometheus/alertmanager/cmd/amtool",
+    version_flag: "--version",
+    version: (0, 34),
+    ldflags: "-X github.com/prometheus/common/version.Version=0.34.2",
+};
+
+/// All of them.
+pub const ALL: [Tool; 4] = [HELM3, HELM4, PROMTOOL, AMTOOL];
+
+/// Where a tool is, or why it cannot be had.
+pub type Found = Result<PathBuf, String>;
+
+impl Tool {
+    /// Finds the tool: built from this go.mod before, or on PATH in the pinned version, or built now. The error is the
+    /// reason for a skip.
+    pub fn find(&self, root: &Path, offline: bool) -> Found {
+        if let Some(path) = self.built(root) {
+            return Ok(path);
+        }
+        let seen = match self.on_path() {
+            Ok(path) => return Ok(path),
+            Err(seen) => seen,
+        };
+        self.build(root, offline).map_err(|reason| format!("{}{reason}", seen.map(|s| format!("{s}; ")).unwrap_or_default()))
+    }
+
+    /// The binary of an earlier build, if tools/go.mod and go.sum have not changed since.
+    fn built(&self, root: &Path) -> Option<PathBuf> {
+        let path = root.join("target/tools").join(self.name);
+        let stamp = std::fs::read_to_string(self.stamp_path(root)).ok()?;
+        (path.is_file() && stamp == self.stamp(root).ok()?).then_some(path)
+    }
+
+    /// The program on PATH, or what version of it was seen there instead.
+    fn on_path(&self) -> Result<PathBuf, Option<String>> {
+        let shell = Shell::new().map_err(|_| None)?;
+        let (program, flag) = (self.program, self.version_flag);
+        let output = cmd!(shell, "{program} {flag}").quiet().ignore_status().ignore_stderr().read().map_err(|_| None)?;
+        match version_in(&output) {
+            Some((major, minor)) if major == self.version.0 && minor >= self.version.1 => Ok(PathBuf::from(program)),
+            Some((major, minor)) => Err(Some(format!("{program} on PATH is {major}.{minor}"))),
+            None => Err(Some(format!("{program} on PATH does not tell its version"))),
+        }
+    }
+
+    fn build(&self, root: &Path, offline: bool) -> Found {
+        let shell = Shell::new().map_err(|error| error.to_string())?;
+        if cmd!(shell, "go version").quiet().ignore_stderr().read().is_err() {
+            return Err("Go is not installed, which builds it".to_owned());
+        }
+        let (package, ldflags, folder) = (self.package, self.ldflags, root.join("tools"));
+        let output = root.join("target/tools").join(self.name);
+        eprintln!("building {} from tools/go.mod (once; minutes when nothing is cached)", self.name);
+        let started = Instant::now();
+        let mut build = cmd!(shell, "go build -C {folder} -ldflags {ldflags} -o {output} {package}").quiet();
+        if offline {
+            build = build.env("GOPROXY", "off").env("GOTOOLCHAIN", "local");
+        }
+        let result = build.output().map_err(|error| error.to_string());
+        match result {
+            Ok(_) => {
+                let stamp = self.stamp(root).map_err(|error| format!("{error:#}"))?;
+                std::fs::write(self.stamp_path(root), stamp).map_err(|error| error.to_string())?;
+                eprintln!("built {} in {} s", self.name, started.elapsed().as_secs());
+                Ok(output)
+            }
+            Err(error) => Err(format!("go build failed{}: {error}", if offline { " offline" } else { "" })),
+        }
+    }
+
+    fn stamp_path(&self, root: &Path) -> PathBuf {
+        root.join("target/tools").join(format!("{}.stamp", self.name))
+    }
+
+    fn stamp(&self, root: &Path) -> Result<String> {
+        let read = |name: &str| std::fs::read(root.join("tools").join(name)).with_context(|| format!("reading tools/{name}"));
+        Ok(sha256(&[read("go.mod")?, read("go.sum")?, self.ldflags.into()].concat()))
+    }
+}
+
+/// The first `major.minor` on the first line of what a program prints of its version; below it stands Go's.
+fn version_in(text: &str) -> Option<(u64, u64)> {
+    text.lines().next()?.split(|c: char| !c.is_ascii_digit() && c != '.').find_map(|word| {
+        let (major, rest) = word.split_once('.')?;
+        let minor = rest.split('.').next()?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    })
+}
+
+/// What this machine lacks and what that skips, a line each.
+pub fn missing(root: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let tools: Vec<&str> =
+        ALL.iter().filter(|tool| tool.built(root).is_none() && tool.on_path().is_err()).map(|tool| tool.name).collect();
+    if !tools.is_empty() {
+        let go = Shell::new().is_ok_and(|shell| cmd!(shell, "go version").quiet().ignore_stderr().read().is_ok());
+        let names = tools.join(", ");
+        lines.push(match go {
+            true => format!("{names}: `cargo xtask test` will build them from tools/go.mod"),
+            false => format!("Go, and {names}: `cargo xtask test` skips what needs them"),
+        });
+    }
+    lines.push("the full edition: this version builds the addon edition only".to_owned());
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_the_tools_print_them() {
+        for (text, version) in [
+            ("version.BuildInfo{Version:\"v4.3.1\", GitCommit:\"\", GoVersion:\"go1.26.8\"}", Some((4, 3))),
+            ("promtool, version 3.14.0 (branch: , revision: unknown)", Some((3, 14))),
+            ("promtool, version  (branch: , revision: unknown)\n  go version: go1.26", None),
+            ("helm", None),
+        ] {
+            assert_eq!(version_in(text), version, "{text}");
+        }
+    }
+}
