@@ -110,7 +110,8 @@ pub fn stale(root: &Path, generated: &Files) -> Result<Vec<Finding>> {
         }
     }
     for file in strays(root, generated)? {
-        findings.push(Finding::error(&format!("chart/{file}"), 1, "file/stale", "no source makes this file").help(HELP));
+        findings
+            .push(Finding::error(&format!("chart/{file}"), 1, "file/stale", "no source makes this file").help(HELP));
     }
     Ok(findings)
 }
@@ -119,7 +120,8 @@ fn first_difference(old: &[u8], new: &[u8]) -> (usize, String, String) {
     let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
     let index = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count();
     // Lines that are equal to the end mean that one text goes on, or that only line endings differ.
-    let line = |text: &str| text.lines().nth(index).map_or("(end of file)".to_owned(), |line| line.chars().take(80).collect());
+    let line =
+        |text: &str| text.lines().nth(index).map_or("(end of file)".to_owned(), |line| line.chars().take(80).collect());
     (index + 1, line(&old), line(&new))
 }
 

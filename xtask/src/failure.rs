@@ -23,7 +23,11 @@ impl fmt::Display for Findings {
 /// Ends a command if there is an error among the findings; warnings alone pass.
 pub fn on_errors(mut findings: Vec<Finding>) -> Result<Vec<Finding>, Findings> {
     findings.sort();
-    if findings.iter().any(|finding| finding.severity == Severity::Error) { Err(Findings(findings)) } else { Ok(findings) }
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        Err(Findings(findings))
+    } else {
+        Ok(findings)
+    }
 }
 
 /// `2 errors, 1 warning`.

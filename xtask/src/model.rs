@@ -3,6 +3,8 @@
 pub mod threshold;
 pub mod values;
 
+use std::collections::BTreeMap;
+
 use helmpack::chart::Chart;
 use helmpack::ignore::Rules as IgnoreRules;
 use helmpack::{changelog, checksum};
@@ -57,7 +59,8 @@ impl Model {
         let contract = read_contract(sources, &mut findings);
         let values = Values::parse(sources, &mut findings);
         on_errors(findings)?;
-        let (Some(chart), Some(ignore), Some(pins), Some(released), Some(values)) = (chart, ignore, pins, released, values)
+        let (Some(chart), Some(ignore), Some(pins), Some(released), Some(values)) =
+            (chart, ignore, pins, released, values)
         else {
             // Each of them is missing only together with a finding, and those have ended the command above.
             return Err(Findings(Vec::new()));
@@ -121,7 +124,22 @@ fn read_rules(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<RuleFile> {
             Err(finding) => findings.push(finding),
         }
     }
+    unique_groups(&rules, findings);
     rules
+}
+
+/// Prometheus wants group names unique within a file; `alerts.groups` switches by name, so ours are unique at all.
+fn unique_groups(rules: &[RuleFile], findings: &mut Vec<Finding>) {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for file in rules {
+        for group in &file.groups {
+            if let Some(first) = seen.insert(&group.name, &file.path) {
+                let line = group.rules.first().map_or(1, |rule| rule.line);
+                let message = format!("group `{}` is declared in {first} too", group.name);
+                findings.push(Finding::error(&file.path, line, "file/syntax", message));
+            }
+        }
+    }
 }
 
 fn read_dashboards(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<Dashboard> {
@@ -148,6 +166,13 @@ fn read_dashboards(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<Dashbo
             let allow = dashboard.allow_path();
             if let Some(Ok(text)) = sources.bytes(&allow).map(|_| sources.text(&allow)) {
                 dashboard.exceptions = exception::in_file(&allow, text).unwrap_or_default();
+            }
+            if let Some(first) = dashboards.iter().find(|other| other.uid == dashboard.uid) {
+                let message = format!("{} has the same uid `{}`", first.path, dashboard.uid);
+                findings.push(
+                    Finding::error(path, 1, "dashboard/structure", message)
+                        .help("Grafana stops updating all dashboards of a provider when two share one"),
+                );
             }
             dashboards.push(dashboard);
         }
@@ -180,7 +205,8 @@ fn wrong_place(path: &str, folder: &str, extension: &str, findings: &mut Vec<Fin
     });
     if !fits {
         let help = format!("name it {folder}/<lower-case-words>{extension}");
-        findings.push(Finding::error(path, 1, "file/unknown-kind", "nothing reads a file of this name here").help(help));
+        findings
+            .push(Finding::error(path, 1, "file/unknown-kind", "nothing reads a file of this name here").help(help));
     }
     !fits
 }

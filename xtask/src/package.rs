@@ -66,7 +66,8 @@ impl Built {
 pub fn build_addon(sources: &Sources, model: &Model, generated: &Files, epoch: u64) -> Result<Built> {
     let mut chart = model.chart.clone();
     chart.name = format!("{}-addon", chart.name);
-    chart.description = Some("Monitors Gorax on Kubernetes in a cluster that already runs the Prometheus Operator".to_owned());
+    chart.description =
+        Some("Monitors Gorax on Kubernetes in a cluster that already runs the Prometheus Operator".to_owned());
     chart.dependencies.clear();
     let mut files = generated.clone();
     files.retain(|path, _| path != "Chart.lock" && !path.starts_with("profiles/"));
@@ -96,7 +97,10 @@ pub fn epoch(variable: Option<&str>, model: &Model) -> Result<u64> {
     };
     match text.trim().parse() {
         Ok(epoch) if epoch <= archive::MAX_MTIME => Ok(epoch),
-        _ => bail!("SOURCE_DATE_EPOCH is `{text}`, expected whole seconds since 1970, {} at the most", archive::MAX_MTIME),
+        _ => bail!(
+            "SOURCE_DATE_EPOCH is `{text}`, expected whole seconds since 1970, {} at the most",
+            archive::MAX_MTIME
+        ),
     }
 }
 
@@ -134,7 +138,11 @@ fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path,
         model.chart.version,
         model.alerts().count(),
         model.dashboards.len(),
-        if changed > 0 { format!("; {changed} generated files of chart/ were stale and are renewed") } else { String::new() },
+        if changed > 0 {
+            format!("; {changed} generated files of chart/ were stale and are renewed")
+        } else {
+            String::new()
+        },
     );
     for built in built {
         println!(

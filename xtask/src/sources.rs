@@ -76,18 +76,14 @@ impl Sources {
     /// The paths below `folder`, sorted.
     pub fn below<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
         let files = self.files.range(format!("{folder}/")..);
-        files.map(|(path, _)| path.as_str()).take_while(move |path| path.strip_prefix(folder).is_some_and(|p| p.starts_with('/')))
+        files
+            .map(|(path, _)| path.as_str())
+            .take_while(move |path| path.strip_prefix(folder).is_some_and(|p| p.starts_with('/')))
     }
 
     /// Sets one file; tests build their sources with it.
     #[cfg(test)]
     pub fn set(&mut self, path: &str, text: impl AsRef<[u8]>) {
         self.files.insert(path.to_owned(), text.as_ref().to_vec());
-    }
-
-    /// Removes one file.
-    #[cfg(test)]
-    pub fn remove(&mut self, path: &str) {
-        self.files.remove(path);
     }
 }

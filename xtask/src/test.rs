@@ -36,8 +36,10 @@ struct Context {
 struct Case {
     name: String,
     needs: Vec<Tool>,
-    run: Box<dyn Fn(&Context) -> Result<()>>,
+    run: Run,
 }
+
+type Run = Box<dyn Fn(&Context) -> Result<()>>;
 
 impl Case {
     fn new(name: impl Into<String>, needs: &[Tool], run: impl Fn(&Context) -> Result<()> + 'static) -> Case {

@@ -74,7 +74,8 @@ impl Tool {
             Ok(path) => return Ok(path),
             Err(seen) => seen,
         };
-        self.build(root, offline).map_err(|reason| format!("{}{reason}", seen.map(|s| format!("{s}; ")).unwrap_or_default()))
+        self.build(root, offline)
+            .map_err(|reason| format!("{}{reason}", seen.map(|s| format!("{s}; ")).unwrap_or_default()))
     }
 
     /// The binary of an earlier build, if tools/go.mod and go.sum have not changed since.
@@ -88,7 +89,8 @@ impl Tool {
     fn on_path(&self) -> Result<PathBuf, Option<String>> {
         let shell = Shell::new().map_err(|_| None)?;
         let (program, flag) = (self.program, self.version_flag);
-        let output = cmd!(shell, "{program} {flag}").quiet().ignore_status().ignore_stderr().read().map_err(|_| None)?;
+        let output =
+            cmd!(shell, "{program} {flag}").quiet().ignore_status().ignore_stderr().read().map_err(|_| None)?;
         match version_in(&output) {
             Some((major, minor)) if major == self.version.0 && minor >= self.version.1 => Ok(PathBuf::from(program)),
             Some((major, minor)) => Err(Some(format!("{program} on PATH is {major}.{minor}"))),
@@ -126,7 +128,8 @@ impl Tool {
     }
 
     fn stamp(&self, root: &Path) -> Result<String> {
-        let read = |name: &str| std::fs::read(root.join("tools").join(name)).with_context(|| format!("reading tools/{name}"));
+        let read =
+            |name: &str| std::fs::read(root.join("tools").join(name)).with_context(|| format!("reading tools/{name}"));
         Ok(sha256(&[read("go.mod")?, read("go.sum")?, self.ldflags.into()].concat()))
     }
 }

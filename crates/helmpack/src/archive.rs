@@ -33,7 +33,11 @@ pub fn pack(root: &str, files: &Files, mtime: u64) -> Result<Vec<u8>> {
     for path in ordered(files) {
         let bytes = &files[path];
         check_path(path)?;
-        ensure!(bytes.len() <= MAX_FILE_BYTES, "{path} has {} bytes, Helm takes {MAX_FILE_BYTES} at the most", bytes.len());
+        ensure!(
+            bytes.len() <= MAX_FILE_BYTES,
+            "{path} has {} bytes, Helm takes {MAX_FILE_BYTES} at the most",
+            bytes.len()
+        );
         let mut header = tar::Header::new_ustar();
         header.set_path(format!("{root}/{path}")).with_context(|| format!("{path} does not fit a tar header"))?;
         header.set_mode(0o644);
@@ -118,7 +122,9 @@ mod tests {
         let entries: Vec<_> = tar.entries().unwrap().map(Result::unwrap).collect();
         let paths: Vec<_> = entries.iter().map(|e| e.path().unwrap().display().to_string()).collect();
         assert_eq!(paths[..3], ["demo/Chart.yaml", "demo/values.yaml", "demo/templates/a.yaml"]);
-        assert!(entries.iter().all(|e| e.header().mode().unwrap() == 0o644 && e.header().mtime().unwrap() == 1_700_000_000));
+        assert!(
+            entries.iter().all(|e| e.header().mode().unwrap() == 0o644 && e.header().mtime().unwrap() == 1_700_000_000)
+        );
     }
 
     /// A changed digest means that published archives can no longer be rebuilt: the compressor or its features changed

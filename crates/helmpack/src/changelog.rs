@@ -9,7 +9,9 @@ use jiff::tz::TimeZone;
 /// date (`Unreleased`); an error with the line for a date that is none.
 pub fn released(text: &str, version: &str) -> Result<Option<Timestamp>> {
     for (number, line) in (1..).zip(text.lines()) {
-        let Some(heading) = line.strip_prefix("## ") else { continue };
+        let Some(heading) = line.strip_prefix("## ") else {
+            continue;
+        };
         let (name, date) = heading.split_once(" - ").unwrap_or((heading, "Unreleased"));
         if name.trim().trim_start_matches('[').trim_end_matches(']') != version {
             continue;

@@ -92,7 +92,9 @@ fn glob(pattern: &[char], text: &[char]) -> bool {
         }
         Some('?') => text.first().is_some_and(|&c| c != '/') && glob(&pattern[1..], &text[1..]),
         Some('[') => match (text.first(), class(&pattern[1..])) {
-            (Some(&c), Some((members, length))) => c != '/' && members.contains(c) && glob(&pattern[1 + length..], &text[1..]),
+            (Some(&c), Some((members, length))) => {
+                c != '/' && members.contains(c) && glob(&pattern[1 + length..], &text[1..])
+            }
             _ => false,
         },
         Some('\\') => pattern.get(1).is_some_and(|p| text.first() == Some(p)) && glob(&pattern[2..], &text[1..]),
@@ -167,9 +169,7 @@ mod tests {
     #[test]
     fn rules_match_as_in_helm() {
         let rules = Rules::parse("# comment\n\n.git/\n*.bak\n/notes.txt\ndocs/*.md\n[a-c]?.tmp\n").unwrap();
-        for ignored in
-            [".git/config", "a/b.bak", "notes.txt", "docs/x.md", "sub/b1.tmp", "templates/.hidden.yaml"]
-        {
+        for ignored in [".git/config", "a/b.bak", "notes.txt", "docs/x.md", "sub/b1.tmp", "templates/.hidden.yaml"] {
             assert!(rules.ignores(ignored), "{ignored}");
         }
         for kept in [".git", "sub/notes.txt", "docs/a/x.md", "d1.tmp", "templates/sub/.hidden", "values.yaml"] {

@@ -22,10 +22,8 @@ pub struct Locked {
 
 /// The text of `Chart.lock`. `generated` is an RFC 3339 time; Helm writes its clock there, we write the release's date.
 pub fn write(requested: &[Dependency], locked: &[Locked], generated: &str) -> Result<String> {
-    let dependencies: Vec<Value> = locked
-        .iter()
-        .map(|l| json!({"name": l.name, "repository": l.repository, "version": l.version}))
-        .collect();
+    let dependencies: Vec<Value> =
+        locked.iter().map(|l| json!({"name": l.name, "repository": l.repository, "version": l.version})).collect();
     let digest = digest(requested, locked)?;
     let lock = json!({"dependencies": dependencies, "digest": digest, "generated": generated});
     Ok(crate::yaml::write(&lock))
@@ -41,10 +39,8 @@ pub fn digest(requested: &[Dependency], locked: &[Locked]) -> Result<String> {
             imports.sort_all_objects();
         }
     }
-    let locked: Vec<Value> = locked
-        .iter()
-        .map(|l| json!({"name": l.name, "version": l.version, "repository": l.repository}))
-        .collect();
+    let locked: Vec<Value> =
+        locked.iter().map(|l| json!({"name": l.name, "version": l.version, "repository": l.repository})).collect();
     let text = serde_json::to_string(&json!([requested, locked])).context("hashing dependencies")?;
     Ok(format!("sha256:{}", sha256(go_escape(&text).as_bytes())))
 }
@@ -54,7 +50,9 @@ fn go_escape(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
             c => escaped.push(c),
         }
     }

@@ -110,13 +110,15 @@ mod tests {
     #[test]
     fn writes_what_a_person_would() {
         let value = json!({"name": "demo", "list": [{"a": "x", "b": {}}, "y", []], "url": "https://e.org", "n": 1.5});
-        let expected = "name: demo\nlist:\n  - a: x\n    b: {}\n  - \"y\"\n  - []\nurl: \"https://e.org\"\n\"n\": 1.5\n";
+        let expected =
+            "name: demo\nlist:\n  - a: x\n    b: {}\n  - \"y\"\n  - []\nurl: \"https://e.org\"\n\"n\": 1.5\n";
         assert_eq!(write(&value), expected);
     }
 
     #[test]
     fn strings_that_yaml_1_1_would_retype_are_quoted() {
-        for s in ["on", "No", "y", "1_000", "0777", "2024-01-01", "12:30", "1e3", ".5", "~", "", "null", "a: b", "a #b"] {
+        for s in ["on", "No", "y", "1_000", "0777", "2024-01-01", "12:30", "1e3", ".5", "~", "", "null", "a: b", "a #b"]
+        {
             assert!(string(s).starts_with('"'), "{s}");
         }
     }

@@ -220,7 +220,11 @@ mod tests {
     #[test]
     fn an_entry_that_contradicts_itself_is_named() {
         for (from, to, expected) in [
-            ("emitted: live", "emitted: alive", "m.yaml:4: error: file/syntax: metrics.a_total.emitted: unknown variant `alive`"),
+            (
+                "emitted: live",
+                "emitted: alive",
+                "m.yaml:4: error: file/syntax: metrics.a_total.emitted: unknown variant `alive`",
+            ),
             ("unit: things", "unti: things", "unknown field `unti`"),
             ("jobs: [j], emitted: live", "jobs: [k], emitted: live", "no file declares its job `k`"),
             ("emitted: live", "emitted: constant", "`value` belongs to"),

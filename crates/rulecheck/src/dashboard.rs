@@ -74,8 +74,13 @@ impl Dashboard {
             problem("schemaVersion", format!("schemaVersion is {}, expected {low} to {high}", json["schemaVersion"]));
         }
         let queries = queries(path, text, &json, &title, findings);
-        (findings.len() == before)
-            .then(|| Dashboard { path: path.to_owned(), uid, title, queries, exceptions: Vec::new() })
+        (findings.len() == before).then(|| Dashboard {
+            path: path.to_owned(),
+            uid,
+            title,
+            queries,
+            exceptions: Vec::new(),
+        })
     }
 
     /// The file beside the dashboard that holds its exceptions.
@@ -117,7 +122,9 @@ fn queries(path: &str, text: &str, json: &Value, dashboard: &str, findings: &mut
     for panel in panels(json) {
         let panel_title = panel["title"].as_str().unwrap_or("(untitled)");
         for target in panel["targets"].as_array().into_iter().flatten() {
-            let Some(expr) = target["expr"].as_str() else { continue };
+            let Some(expr) = target["expr"].as_str() else {
+                continue;
+            };
             let subject = format!("{dashboard} › {panel_title} › {}", target["refId"].as_str().unwrap_or("?"));
             // Equal expressions occur more than once; each is looked for behind the one before.
             let quoted = Value::from(expr).to_string();

@@ -30,7 +30,9 @@ pub fn in_comments<'a>(
 ) -> Vec<Exception> {
     let mut exceptions = Vec::new();
     for (line, text) in (first..).zip(lines) {
-        let Some((_, comment)) = text.split_once("# rulecheck:") else { continue };
+        let Some((_, comment)) = text.split_once("# rulecheck:") else {
+            continue;
+        };
         let allowed = comment.trim().strip_prefix("allow ").and_then(|rest| rest.split_once(": "));
         match allowed {
             Some((check, reason)) if !reason.trim().is_empty() => {
@@ -90,9 +92,14 @@ pub fn apply(file: &str, exceptions: &[Exception], findings: Vec<Finding>) -> Ve
         .collect();
     for (exception, _) in exceptions.iter().zip(&used).filter(|(_, used)| !**used) {
         left.push(
-            Finding::error(file, exception.line, "exception/unused", format!("nothing here needs `{}` allowed", exception.check))
-                .about(exception.subject.as_str())
-                .help("take the exception out"),
+            Finding::error(
+                file,
+                exception.line,
+                "exception/unused",
+                format!("nothing here needs `{}` allowed", exception.check),
+            )
+            .about(exception.subject.as_str())
+            .help("take the exception out"),
         );
     }
     left

@@ -183,7 +183,8 @@ fn read_rule(path: &str, raw: RawRule, lines: &mut Lines<'_>, findings: &mut Vec
     let mut problem = |line: usize, message: String| {
         findings.push(Finding::error(path, line, "file/syntax", message).about(subject.as_str()));
     };
-    if kind == RuleKind::Record && (rule.hold.is_some() || raw.keep_firing_for.is_some() || !raw.annotations.is_empty()) {
+    if kind == RuleKind::Record && (rule.hold.is_some() || raw.keep_firing_for.is_some() || !raw.annotations.is_empty())
+    {
         problem(span.line, "a recording rule has no `for`, `keep_firing_for` or `annotations`".into());
     }
     if rule.name.is_empty() || (kind == RuleKind::Record && !is_metric_name(&rule.name)) {
@@ -288,7 +289,9 @@ impl<'a> Lines<'a> {
         let first = (0..start).rev().take_while(|&index| is_comment(index)).last().unwrap_or(start);
         let indent = indent_of(self.lines[start]);
         let next = (start + 1..self.lines.len())
-            .find(|&index| !self.lines[index].trim().is_empty() && !is_comment(index) && indent_of(self.lines[index]) <= indent)
+            .find(|&index| {
+                !self.lines[index].trim().is_empty() && !is_comment(index) && indent_of(self.lines[index]) <= indent
+            })
             .unwrap_or(self.lines.len());
         // Comments right above the next rule belong to that one.
         let end = (start + 1..next).rev().find(|&index| !is_comment(index) && !self.lines[index].trim().is_empty());
@@ -379,15 +382,34 @@ mod tests {
             ("interval: 30s", "interval: 30", "r.yaml:2: error: file/syntax: group `first`: interval `30`"),
             ("name: second", "name: first", "r.yaml:16: error: file/syntax: group `first` is declared twice"),
             ("for: 5m", "for: five", "r.yaml:13: error: file/syntax: alert Down: for `five`"),
-            ("up == 0", "up == (0", "r.yaml:10: error: file/syntax: alert Down: the expression does not parse: unclosed"),
-            ("severity: critical", "severity: 1.10", "r.yaml:15: error: file/syntax: alert Down: label `severity` is not a string"),
-            ("severity: critical", "se-verity: x", "r.yaml:15: error: file/syntax: alert Down: `se-verity` is not a name"),
+            (
+                "up == 0",
+                "up == (0",
+                "r.yaml:10: error: file/syntax: alert Down: the expression does not parse: unclosed",
+            ),
+            (
+                "severity: critical",
+                "severity: 1.10",
+                "r.yaml:15: error: file/syntax: alert Down: label `severity` is not a string",
+            ),
+            (
+                "severity: critical",
+                "se-verity: x",
+                "r.yaml:15: error: file/syntax: alert Down: `se-verity` is not a name",
+            ),
             ("record: a:b", "record: a-b", "r.yaml:5: error: file/syntax: record a-b: `a-b` is not a name"),
             ("        for: 5m\n", "        record: x\n", "a rule needs either `alert` or `record`"),
-            ("        for: 5m\n", "        for: 5m\n        for: 6m\n", "r.yaml:14: error: file/syntax: groups[0].rules[1]: `for` is set twice"),
+            (
+                "        for: 5m\n",
+                "        for: 5m\n        for: 6m\n",
+                "r.yaml:14: error: file/syntax: groups[0].rules[1]: `for` is set twice",
+            ),
         ] {
             let found = errors(&FILE.replacen(from, to, 1));
-            assert!(found.len() == 1 && found[0].contains(expected.split(": groups").next().unwrap()), "{expected}\n{found:?}");
+            assert!(
+                found.len() == 1 && found[0].contains(expected.split(": groups").next().unwrap()),
+                "{expected}\n{found:?}"
+            );
         }
         assert!(errors(FILE).is_empty());
     }

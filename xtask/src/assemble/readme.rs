@@ -26,7 +26,8 @@ fn data(model: &Model) -> Value {
     let alerts: Vec<Value> = model
         .alerts()
         .map(|(_, group, rule)| {
-            let of = |map: &std::collections::BTreeMap<String, String>, key: &str| map.get(key).cloned().unwrap_or_default();
+            let of =
+                |map: &std::collections::BTreeMap<String, String>, key: &str| map.get(key).cloned().unwrap_or_default();
             // The summary as an operator reads it, with the label's name in place of its value.
             let summary = of(&rule.annotations, "summary").replace("{{ $labels.", "*").replace(" }}", "*");
             json!({

@@ -65,7 +65,8 @@ fn overrides_of(model: &Model) -> Result<Value> {
 }
 
 fn groups_of(model: &Model) -> Value {
-    let switch = json!({"type": "object", "additionalProperties": false, "properties": {"enabled": {"type": "boolean"}}});
+    let switch =
+        json!({"type": "object", "additionalProperties": false, "properties": {"enabled": {"type": "boolean"}}});
     let groups = model.rules.iter().flat_map(|file| &file.groups);
     Value::Object(groups.map(|group| (group.name.clone(), switch.clone())).collect())
 }

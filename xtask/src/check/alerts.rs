@@ -13,39 +13,34 @@ const LABELS: [&str; 3] = ["severity", "component", "family"];
 const ANNOTATIONS: [&str; 4] = ["summary", "description", "runbook_url", "dashboard_url"];
 
 pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
-    let mut findings = unique_groups(model);
+    let mut findings = Vec::new();
     let mut seen: BTreeMap<&str, String> = BTreeMap::new();
     for file in &model.rules {
         file.rules().for_each(|rule| findings.extend(threshold::check(&file.path, rule)));
     }
     for (file, _, rule) in model.alerts() {
-        let report = |check, message: String| Finding::error(&file.path, rule.line, check, message).about(rule.subject());
-        let place = format!("{}:{}", file.path, rule.line);
-        if let Some(first) = seen.insert(&rule.name, place) {
-            findings.push(
-                report("alert/duplicate", format!("the name is taken at {first}"))
-                    .help("overrides and runbooks go by the alert's name; choose another"),
-            );
-        }
-        findings.extend(policy(rule).into_iter().map(|message| report("alert/policy", message)));
-        findings.extend(links(sources, model, rule).into_iter().map(|message| report("link/missing", message)));
+        findings.extend(check_alert(sources, model, &file.path, rule, &mut seen));
     }
     findings
 }
 
-/// Prometheus wants group names unique within a file; `alerts.groups` switches them by name, so ours are unique at all.
-fn unique_groups(model: &Model) -> Vec<Finding> {
-    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+fn check_alert<'a>(
+    sources: &Sources,
+    model: &Model,
+    file: &str,
+    rule: &'a Rule,
+    seen: &mut BTreeMap<&'a str, String>,
+) -> Vec<Finding> {
+    let report = |check, message: String| Finding::error(file, rule.line, check, message).about(rule.subject());
     let mut findings = Vec::new();
-    for file in &model.rules {
-        for group in &file.groups {
-            if let Some(first) = seen.insert(&group.name, &file.path) {
-                let line = group.rules.first().map_or(1, |rule| rule.line);
-                let message = format!("group `{}` is declared in {first} too", group.name);
-                findings.push(Finding::error(&file.path, line, "file/syntax", message));
-            }
-        }
+    if let Some(first) = seen.insert(&rule.name, format!("{file}:{}", rule.line)) {
+        findings.push(
+            report("alert/duplicate", format!("the name is taken at {first}"))
+                .help("overrides and runbooks go by the alert's name; choose another"),
+        );
     }
+    findings.extend(policy(rule).into_iter().map(|message| report("alert/policy", message)));
+    findings.extend(links(sources, model, rule).into_iter().map(|message| report("link/missing", message)));
     findings
 }
 

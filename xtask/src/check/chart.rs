@@ -9,15 +9,28 @@ use crate::model::Model;
 use crate::model::values::{Fragment, OWN};
 use crate::sources::Sources;
 
-/// Folders of generated files that a template must read, else the chart would carry them and render nothing.
-const READ_BY_TEMPLATES: [&str; 2] = ["files/rules/", "files/dashboards/"];
+/// What some template must hold, and what the chart would lack without it. Helm renders such a chart without a word.
+const NEEDED: [(&str, &str); 5] = [
+    ("files/rules/", "the chart would carry the rule files and render none"),
+    ("files/dashboards/", "the chart would carry the dashboards and render none"),
+    ("kind: ServiceMonitor", "nothing would scrape Gorax"),
+    ("record: gorax:environment:info", "rules that join the environments would never fire"),
+    ("record: gorax:db_pool_limit:connections", "rules that join the pool's limit would never fire"),
+];
 
 pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
     let mut findings = templates(sources);
     findings.extend(pins(model));
     let fragments = model.values.base.iter().chain(model.values.profiles.values().flatten());
     for fragment in fragments.filter(|fragment| fragment.owner == OWN) {
-        unknown_values(&model.values.schema, &model.values.schema, fragment, &fragment.values, &mut Vec::new(), &mut findings);
+        unknown_values(
+            &model.values.schema,
+            &model.values.schema,
+            fragment,
+            &fragment.values,
+            &mut Vec::new(),
+            &mut findings,
+        );
     }
     findings
 }
@@ -36,7 +49,7 @@ fn pins(model: &Model) -> Vec<Finding> {
     missing.map(|dependency| finding(&dependency.name, &dependency.version)).collect()
 }
 
-/// Helm finds a missing template only when it renders; a chart without one that nothing includes, never.
+/// Helm finds a missing definition only when it renders, and a missing template never.
 fn templates(sources: &Sources) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut defined = BTreeSet::new();
@@ -55,15 +68,18 @@ fn templates(sources: &Sources) -> Vec<Finding> {
         all.push_str(text);
     }
     for (path, line, name) in included {
-        if !defined.contains(name) {
+        // Once a name, however often it is included.
+        if defined.insert(name) {
             findings.push(Finding::error(path, line, "file/syntax", format!("no template defines `{name}`")));
         }
     }
-    for folder in READ_BY_TEMPLATES.iter().filter(|folder| !all.contains(**folder)) {
-        findings.push(
-            Finding::error("chart/templates", 1, "file/syntax", format!("no template reads {folder}"))
-                .help("the chart would carry these files and render nothing of them"),
-        );
+    for (needle, lack) in NEEDED.iter().filter(|(needle, _)| !all.contains(needle)) {
+        findings.push(Finding::error(
+            "chart/templates",
+            1,
+            "file/syntax",
+            format!("no template holds `{needle}`: {lack}"),
+        ));
     }
     findings
 }
@@ -88,7 +104,9 @@ fn unknown_values(
     findings: &mut Vec<Finding>,
 ) {
     let schema = resolve(root, schema);
-    let (Some(values), Some(known)) = (values.as_object(), schema["properties"].as_object()) else { return };
+    let (Some(values), Some(known)) = (values.as_object(), schema["properties"].as_object()) else {
+        return;
+    };
     for (key, value) in values {
         path.push(key.clone());
         match known.get(key) {

@@ -55,15 +55,18 @@ pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
     }
     for (file, _, rule) in model.alerts() {
         let seen = seen.get(&rule.name);
-        for (what, has) in [("fires", seen.is_some_and(|s| s.fires)), ("stays silent", seen.is_some_and(|s| s.silent))] {
-            if !has {
-                findings.push(
-                    Finding::error(&file.path, rule.line, "alert/untested", format!("no test shows a situation in which it {what}"))
-                        .about(rule.subject())
-                        .help("add one to alerts/tests, in promtool's format"),
-                );
-            }
-        }
+        let lacks = match (seen.is_some_and(|seen| seen.fires), seen.is_some_and(|seen| seen.silent)) {
+            (true, true) => continue,
+            (true, false) => "stays silent",
+            (false, true) => "fires",
+            (false, false) => "fires, nor one in which it stays silent",
+        };
+        let message = format!("no test shows a situation in which it {lacks}");
+        findings.push(
+            Finding::error(&file.path, rule.line, "alert/untested", message)
+                .about(rule.subject())
+                .help("add one to alerts/tests, in promtool's format"),
+        );
     }
     findings
 }
@@ -79,10 +82,13 @@ fn read(
 ) {
     let line_of = |needle: &str| text.lines().position(|line| line.contains(needle)).map_or(1, |index| index + 1);
     for rule_file in &file.rule_files {
-        let found = rule_file.strip_prefix("../").is_some_and(|name| sources.bytes(&format!("alerts/{name}")).is_some());
+        let found =
+            rule_file.strip_prefix("../").is_some_and(|name| sources.bytes(&format!("alerts/{name}")).is_some());
         if !found {
             let message = format!("there is no rule file `{rule_file}`; promtool would pass without it");
-            findings.push(Finding::error(path, line_of(rule_file), "alert/untested", message).help("name it as ../<file>.yaml"));
+            findings.push(
+                Finding::error(path, line_of(rule_file), "alert/untested", message).help("name it as ../<file>.yaml"),
+            );
         }
     }
     for test in file.tests.iter().flat_map(|test| &test.alert_rule_test) {

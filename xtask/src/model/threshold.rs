@@ -45,7 +45,8 @@ pub fn check(file: &str, rule: &Rule) -> Vec<Finding> {
     let problem = |message: String, help: &str| {
         Finding::error(file, rule.expr_line, "file/syntax", message).about(rule.subject()).help(help)
     };
-    let written = rule.source.lines().filter(|line| !line.trim_start().starts_with('#') && mark(line).is_some()).count();
+    let written =
+        rule.source.lines().filter(|line| !line.trim_start().starts_with('#') && mark(line).is_some()).count();
     match thresholds(&rule.expr) {
         Err(message) => vec![problem(message, "write `> 0.1  # threshold` at the end of a line")],
         // A comment in a plain or folded scalar belongs to YAML, and is gone before anyone could override the number.
@@ -63,14 +64,21 @@ mod tests {
 
     #[test]
     fn marks_are_found_with_their_names() {
-        let found = thresholds("x > 0.1  # threshold\nand y >= 20 # threshold: minimumRuns\n# a comment\nz > 3\n").unwrap();
+        let found =
+            thresholds("x > 0.1  # threshold\nand y >= 20 # threshold: minimumRuns\n# a comment\nz > 3\n").unwrap();
         let expected = [("", 0.1), ("minimumRuns", 20.0)];
         assert_eq!(found, expected.map(|(name, value)| Threshold { name: name.into(), value }));
     }
 
     #[test]
     fn marks_that_the_template_would_not_find_are_errors() {
-        for expr in ["x > y  # threshold", "x >0.1)  # threshold", "0.1  # threshold", "x > 1 # threshold: a b", "x>1 # thresholds"] {
+        for expr in [
+            "x > y  # threshold",
+            "x >0.1)  # threshold",
+            "0.1  # threshold",
+            "x > 1 # threshold: a b",
+            "x>1 # thresholds",
+        ] {
             assert!(thresholds(expr).is_err(), "{expr}");
         }
     }

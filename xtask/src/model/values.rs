@@ -57,7 +57,9 @@ impl Values {
             };
             let Some((profile, owner)) = place else {
                 let help = "fragments are values/base/<owner>.yaml and values/profiles/<profile>/<owner>.yaml";
-                findings.push(Finding::error(path, 1, "file/unknown-kind", "nothing reads a file of this name here").help(help));
+                findings.push(
+                    Finding::error(path, 1, "file/unknown-kind", "nothing reads a file of this name here").help(help),
+                );
                 continue;
             };
             match Fragment::parse(sources, path, owner) {
@@ -87,14 +89,16 @@ impl Fragment {
     /// Every value with a `# -- …` comment above it, in order.
     pub fn described(&self) -> Vec<Described> {
         let keys = keys(&self.text);
-        let described = keys.into_iter().filter_map(|key| Some(Described { path: key.path, description: key.description? }));
+        let described =
+            keys.into_iter().filter_map(|key| Some(Described { path: key.path, description: key.description? }));
         described.collect()
     }
 }
 
 fn parse_map<'a>(sources: &'a Sources, path: &str) -> Result<(&'a str, Value), Finding> {
     let text = sources.text(path)?;
-    let values: Value = yaml::parse(text).map_err(|error| Finding::error(path, error.line, "file/syntax", error.message))?;
+    let values: Value =
+        yaml::parse(text).map_err(|error| Finding::error(path, error.line, "file/syntax", error.message))?;
     if !values.is_object() {
         return Err(Finding::error(path, 1, "file/syntax", "a map of values is expected"));
     }

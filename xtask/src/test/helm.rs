@@ -12,7 +12,12 @@ use crate::tools::{HELM3, HELM4, Tool};
 const REQUIRED: [(&str, &[&str]); 5] = [
     (
         "gorax_workflows",
-        &["HighWorkflowFailureRate", "CriticalWorkflowFailureRate", "SlowWorkflowExecutions", "WorkflowExecutionStalled"],
+        &[
+            "HighWorkflowFailureRate",
+            "CriticalWorkflowFailureRate",
+            "SlowWorkflowExecutions",
+            "WorkflowExecutionStalled",
+        ],
     ),
     ("gorax_queue", &["QueueBacklog", "QueueBacklogCritical", "NoActiveWorkers", "LowWorkerCount"]),
     ("gorax_api", &["HighHTTPErrorRate", "HighHTTPLatency", "HighHTTPRequestRate"]),
@@ -49,7 +54,10 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn lint(context: &Context, helm: Tool) -> Result<()> {
     let (helm, archive) = (context.tool(helm)?, &context.archive);
-    let output = cmd!(context.shell, "{helm} lint --strict --kube-version {KUBE_VERSION} {archive}").quiet().ignore_status().output()?;
+    let output = cmd!(context.shell, "{helm} lint --strict --kube-version {KUBE_VERSION} {archive}")
+        .quiet()
+        .ignore_status()
+        .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success() && !text.contains("[WARNING]") && !text.contains("[ERROR]"), "{text}");
     Ok(())
@@ -70,7 +78,8 @@ fn counts(context: &Context, helm: Tool) -> Result<()> {
     for (group, alerts) in REQUIRED {
         let file = rendered.of_kind("PrometheusRule").into_iter().flat_map(|o| o["spec"]["groups"].as_sequence());
         let group = file.flatten().find(|g| g["name"] == group).with_context(|| format!("no group {group}"))?;
-        let names: Vec<&str> = group["rules"].as_sequence().into_iter().flatten().map(|rule| text_at(rule, "alert")).collect();
+        let names: Vec<&str> =
+            group["rules"].as_sequence().into_iter().flatten().map(|rule| text_at(rule, "alert")).collect();
         ensure!(alerts.iter().all(|alert| names.contains(alert)), "{} holds {names:?}", text_at(group, "name"));
     }
     ensure!(rendered.alerts() == model.alerts().count(), "{} alerts are rendered", rendered.alerts());
@@ -84,7 +93,8 @@ fn fidelity(context: &Context, helm: Tool) -> Result<()> {
     for file in &context.model.rules {
         let stem = file.path.trim_start_matches("alerts/").trim_end_matches(".yaml");
         let object = rendered.named(&format!("gorax-monitoring-rules-{stem}"))?;
-        let source: Value = serde_yaml::from_str(context.sources.text(&file.path).map_err(|f| anyhow::anyhow!("{f}"))?)?;
+        let source: Value =
+            serde_yaml::from_str(context.sources.text(&file.path).map_err(|f| anyhow::anyhow!("{f}"))?)?;
         ensure!(object["spec"] == source, "{} is rendered with other values than it has", file.path);
     }
     for dashboard in &context.model.dashboards {
@@ -92,14 +102,19 @@ fn fidelity(context: &Context, helm: Tool) -> Result<()> {
         let text = text_at(&object["data"], &format!("{}.json", dashboard.uid));
         let source = context.sources.bytes(&dashboard.path).unwrap_or_default();
         ensure!(text.as_bytes() == source, "{} is rendered with other bytes than it has", dashboard.path);
-        ensure!(text_at(&object["metadata"]["labels"], "grafana_dashboard") == "1", "the sidecar would not see {}", dashboard.uid);
+        ensure!(
+            text_at(&object["metadata"]["labels"], "grafana_dashboard") == "1",
+            "the sidecar would not see {}",
+            dashboard.uid
+        );
     }
     Ok(())
 }
 
 fn one_threshold(context: &Context, helm: Tool) -> Result<()> {
     let plain = Rendered::template(context, helm, &[])?;
-    let changed = Rendered::template(context, helm, &["--set", "alerts.overrides.HighWorkflowFailureRate.threshold=0.2"])?;
+    let changed =
+        Rendered::template(context, helm, &["--set", "alerts.overrides.HighWorkflowFailureRate.threshold=0.2"])?;
     let (plain, changed) = (plain.rules(), changed.rules());
     let different: Vec<(&Value, &Value)> = plain.into_iter().zip(changed).filter(|(a, b)| a != b).collect();
     let [(before, after)] = different[..] else { bail!("{} rules differ, expected one", different.len()) };
@@ -133,9 +148,15 @@ alerts:
     let runbook = text_at(annotations, "runbook_url");
     ensure!(runbook == "https://wiki.example.org/gorax/HighWorkflowFailureRate.md", "{runbook}");
     let dashboard = text_at(annotations, "dashboard_url");
-    ensure!(dashboard == "https://grafana.example.org/d/gorax-overview?var-namespace={{ $labels.namespace }}", "{dashboard}");
+    ensure!(
+        dashboard == "https://grafana.example.org/d/gorax-overview?var-namespace={{ $labels.namespace }}",
+        "{dashboard}"
+    );
     let critical = text_at(alert("CriticalWorkflowFailureRate")?, "expr");
-    ensure!(critical.contains(">= 1e+06  # threshold: minimumRuns") && critical.contains("> 0.25  # threshold\n"), "{critical}");
+    ensure!(
+        critical.contains(">= 1e+06  # threshold: minimumRuns") && critical.contains("> 0.25  # threshold\n"),
+        "{critical}"
+    );
     ensure!(text_at(alert("HighHTTPRequestRate")?, "for") == "0", "for: 0");
     ensure!(rendered.alert("HighHTTPLatency").is_none() && rendered.alert("NoActiveWorkers").is_none(), "switches");
 
@@ -158,7 +179,8 @@ fn every_mark(context: &Context, helm: Tool) -> Result<()> {
             continue;
         }
         values += &format!("    {}:\n", rule.name);
-        let mut named: Vec<&str> = marks.iter().map(|mark| mark.name.as_str()).filter(|name| !name.is_empty()).collect();
+        let mut named: Vec<&str> =
+            marks.iter().map(|mark| mark.name.as_str()).filter(|name| !name.is_empty()).collect();
         named.dedup();
         if marks.iter().any(|mark| mark.name.is_empty()) {
             values += "      threshold: 12345.5\n";
@@ -179,7 +201,11 @@ fn every_mark(context: &Context, helm: Tool) -> Result<()> {
 
 fn refusals(context: &Context, helm: Tool) -> Result<()> {
     for (set, by_schema, by_template) in [
-        ("alerts.overrides.HighWorkflowFailureRat.threshold=1", "HighWorkflowFailureRat", "there is no such alert; the alerts are"),
+        (
+            "alerts.overrides.HighWorkflowFailureRat.threshold=1",
+            "HighWorkflowFailureRat",
+            "there is no such alert; the alerts are",
+        ),
         ("alerts.groups.gorax_queues.enabled=false", "gorax_queues", "there is no such group; the groups are"),
         ("alerts.overrides.NoActiveWorkers.threshold=1", "threshold", "no number of the alert is marked `# threshold`"),
         ("alerts.overrides.HighHTTPLatency.thresholds.x=1", "x", "no number of the alert is marked `# threshold: x`"),
@@ -227,8 +253,11 @@ gorax:
         let relabelings = serde_yaml::to_string(&spec["endpoints"][0]["relabelings"])?;
         ensure!(relabelings.contains("replacement: gorax-api"), "{name}: the job is not forced to gorax-api");
     }
-    let series: Vec<&Value> = rendered.rules().into_iter().filter(|rule| rule["record"] == "gorax:environment:info").collect();
-    let of = |environment: &str| series.iter().find(|rule| rule["labels"]["environment"] == environment).map(|rule| &rule["labels"]);
+    let series: Vec<&Value> =
+        rendered.rules().into_iter().filter(|rule| rule["record"] == "gorax:environment:info").collect();
+    let of = |environment: &str| {
+        series.iter().find(|rule| rule["labels"]["environment"] == environment).map(|rule| &rule["labels"])
+    };
     let production = of("production").context("no series of production")?;
     ensure!(text_at(production, "worker_deployment") == "prod-gorax-worker", "the prefix makes the deployment's name");
     ensure!(text_at(production, "service") == "prod-gorax-api", "the prefix makes the Service's name");
@@ -244,7 +273,8 @@ gorax:
 }
 
 fn names(context: &Context, helm: Tool) -> Result<()> {
-    let rendered = Rendered::release(context, helm, "obs", &["--set", "selectorLabels.team=a,selectorLabels.release=kps"])?;
+    let rendered =
+        Rendered::release(context, helm, "obs", &["--set", "selectorLabels.team=a,selectorLabels.release=kps"])?;
     for kind in ["ServiceMonitor", "PrometheusRule"] {
         for object in rendered.of_kind(kind) {
             let metadata = &object["metadata"];
@@ -276,9 +306,8 @@ fn same_files_as_helm(context: &Context) -> Result<()> {
     let archive = context.archive.file_name().context("a file without a name")?;
     let (_, mut theirs) = helmpack::archive::unpack(&std::fs::read(out.join(archive))?)?;
     let mut ours = ours;
-    let charts = [ours.remove("Chart.yaml"), theirs.remove("Chart.yaml")].map(|bytes| {
-        serde_yaml::from_slice::<Value>(&bytes.unwrap_or_default()).context("reading Chart.yaml")
-    });
+    let charts = [ours.remove("Chart.yaml"), theirs.remove("Chart.yaml")]
+        .map(|bytes| serde_yaml::from_slice::<Value>(&bytes.unwrap_or_default()).context("reading Chart.yaml"));
     let [our_chart, their_chart] = charts;
     ensure!(our_chart? == their_chart?, "Chart.yaml differs");
     let paths = |files: &helmpack::archive::Files| files.keys().cloned().collect::<Vec<_>>();

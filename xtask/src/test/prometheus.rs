@@ -39,7 +39,8 @@ fn run(command: xshell::Cmd<'_>) -> Result<()> {
 
 fn rendered_rules(context: &Context) -> Result<()> {
     let promtool = context.tool(PROMTOOL)?;
-    let variants = ["", "gorax.environments.production.namespace=gorax-prod,alerts.overrides.HighMemoryUsage.threshold=1e6"];
+    let variants =
+        ["", "gorax.environments.production.namespace=gorax-prod,alerts.overrides.HighMemoryUsage.threshold=1e6"];
     for set in variants {
         let rendered = Rendered::template(context, HELM4, &["--set", set])?;
         for object in rendered.of_kind("PrometheusRule") {

@@ -88,7 +88,10 @@ pub(super) fn text_at<'a>(value: &'a Value, key: &str) -> &'a str {
 /// What helm printed, or its message.
 fn template(context: &Context, helm: Tool, release: &str, arguments: &[&str]) -> Result<Result<String, String>> {
     let (helm, archive) = (context.tool(helm)?, &context.archive);
-    let command = cmd!(context.shell, "{helm} template {release} {archive} --namespace monitoring --kube-version {KUBE_VERSION} {arguments...}");
+    let command = cmd!(
+        context.shell,
+        "{helm} template {release} {archive} --namespace monitoring --kube-version {KUBE_VERSION} {arguments...}"
+    );
     let output = command.quiet().ignore_status().output()?;
     let text = String::from_utf8(output.stdout).context("helm printed no UTF-8")?;
     let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();

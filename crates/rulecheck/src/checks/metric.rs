@@ -75,7 +75,9 @@ mod tests {
     fn an_unknown_metric_gets_a_suggestion() {
         assert_eq!(
             check("live_totl > 0", "# wrong"),
-            ["r.yaml:8: error: query/unknown-metric: alert A: no contract file declares live_totl\n  help: did you mean live_total?"]
+            [
+                "r.yaml:8: error: query/unknown-metric: alert A: no contract file declares live_totl\n  help: did you mean live_total?"
+            ]
         );
     }
 
@@ -85,6 +87,8 @@ mod tests {
         assert!(check("dark_total > 0", "# wrong")[0].contains("query/dark-metric: alert A: dark_total is defined"));
         assert_eq!(check("dark_total > 0", allow), Vec::<String>::new());
         assert!(check("live_total > 0", allow)[0].starts_with("r.yaml:7: error: exception/unused: alert A"));
-        assert!(check("dark_total > 0", "# rulecheck: allow query/dark-metric")[0].contains("without a check or a reason"));
+        assert!(
+            check("dark_total > 0", "# rulecheck: allow query/dark-metric")[0].contains("without a check or a reason")
+        );
     }
 }
