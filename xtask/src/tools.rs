@@ -1,7 +1,9 @@
-//! Helm 3 and 4, promtool and amtool: found on PATH in the pinned version, or built from tools/go.mod.
+//! Helm 3 and 4 and promtool: found on PATH in the pinned version, or built from tools/go.mod.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use helmpack::checksum::sha256;
@@ -48,17 +50,8 @@ pub const PROMTOOL: Tool = Tool {
     version: (3, 14),
     ldflags: "-X github.com/prometheus/common/version.Version=3.14.0",
 };
-pub const AMTOOL: Tool = Tool {
-    name: "amtool",
-    program: "amtool",
-    package: "github.com/prometheus/alertmanager/cmd/amtool",
-    version_flag: "--version",
-    version: (0, 34),
-    ldflags: "-X github.com/prometheus/common/version.Version=0.34.2",
-};
-
-/// All of them.
-pub const ALL: [Tool; 4] = [HELM3, HELM4, PROMTOOL, AMTOOL];
+/// Those that `cargo xtask test` runs.
+pub const ALL: [Tool; 3] = [HELM3, HELM4, PROMTOOL];
 
 /// Where a tool is, or why it cannot be had.
 pub type Found = Result<PathBuf, String>;
@@ -106,21 +99,19 @@ impl Tool {
         let (package, ldflags, folder) = (self.package, self.ldflags, root.join("tools"));
         let output = root.join("target/tools").join(self.name);
         eprintln!("building {} from tools/go.mod (once; minutes when nothing is cached)", self.name);
-        let started = Instant::now();
         let mut build = cmd!(shell, "go build -C {folder} -ldflags {ldflags} -o {output} {package}").quiet();
         if offline {
             build = build.env("GOPROXY", "off").env("GOTOOLCHAIN", "local");
         }
-        let result = build.output().map_err(|error| error.to_string());
-        match result {
-            Ok(_) => {
-                let stamp = self.stamp(root).map_err(|error| format!("{error:#}"))?;
-                std::fs::write(self.stamp_path(root), stamp).map_err(|error| error.to_string())?;
-                eprintln!("built {} in {} s", self.name, started.elapsed().as_secs());
-                Ok(output)
-            }
-            Err(error) => Err(format!("go build failed{}: {error}", if offline { " offline" } else { "" })),
+        let result = with_clock(self.name, || build.ignore_status().output()).map_err(|error| error.to_string())?;
+        if !result.status.success() {
+            let text = String::from_utf8_lossy(&result.stderr);
+            let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it printed nothing").trim();
+            return Err(format!("go build failed{}: {last}", if offline { " offline" } else { "" }));
         }
+        let stamp = self.stamp(root).map_err(|error| format!("{error:#}"))?;
+        std::fs::write(self.stamp_path(root), stamp).map_err(|error| error.to_string())?;
+        Ok(output)
     }
 
     fn stamp_path(&self, root: &Path) -> PathBuf {
@@ -132,6 +123,28 @@ impl Tool {
             |name: &str| std::fs::read(root.join("tools").join(name)).with_context(|| format!("reading tools/{name}"));
         Ok(sha256(&[read("go.mod")?, read("go.sum")?, self.ldflags.into()].concat()))
     }
+}
+
+/// Runs something that takes minutes; where a person looks on, the seconds count up meanwhile.
+fn with_clock<T>(name: &str, work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let done = AtomicBool::new(false);
+    let result = std::thread::scope(|scope| {
+        if std::io::stderr().is_terminal() {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    eprint!("\r{name}: {} s ", started.elapsed().as_secs());
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                eprint!("\r");
+            });
+        }
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        result
+    });
+    eprintln!("{name}: {} s", started.elapsed().as_secs());
+    result
 }
 
 /// The first `major.minor` on the first line of what a program prints of its version; below it stands Go's.
@@ -152,7 +165,7 @@ pub fn missing(root: &Path) -> Vec<String> {
         let go = Shell::new().is_ok_and(|shell| cmd!(shell, "go version").quiet().ignore_stderr().read().is_ok());
         let names = tools.join(", ");
         lines.push(match go {
-            true => format!("{names}: `cargo xtask test` will build them from tools/go.mod"),
+            true => format!("{names}: `cargo xtask test` builds from tools/go.mod"),
             false => format!("Go, and {names}: `cargo xtask test` skips what needs them"),
         });
     }

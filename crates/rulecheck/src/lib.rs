@@ -8,6 +8,7 @@ pub mod contract;
 pub mod dashboard;
 pub mod exception;
 pub mod finding;
+mod lines;
 pub mod query;
 pub mod rules;
 pub mod yaml;

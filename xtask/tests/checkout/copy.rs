@@ -1,0 +1,109 @@
+//! A copy of this checkout's sources that a test may break.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A copy of the sources in a temporary folder, removed at the end.
+pub struct Checkout {
+    folder: PathBuf,
+    pub root: PathBuf,
+}
+
+impl Checkout {
+    /// Copies the sources to `path` below a folder of this test's own.
+    pub fn new(name: &str, path: &str) -> Checkout {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let root = folder.join(path);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for part in ["alerts", "dashboards", "metrics", "values", "chart", "docs"] {
+            copy(&source.join(part), &root.join(part));
+        }
+        fs::copy(source.join("CHANGELOG.md"), root.join("CHANGELOG.md")).unwrap();
+        Checkout { folder, root }
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.env("CARGO_MANIFEST_DIR", self.root.join("xtask")).env_remove("SOURCE_DATE_EPOCH");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    pub fn package(&self) {
+        let output = self.run(&["package"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    pub fn edit(&self, path: &str, change: impl FnOnce(String) -> String) {
+        let text = fs::read_to_string(self.path(path)).unwrap();
+        let changed = change(text.clone());
+        assert_ne!(text, changed, "the edit of {path} changes nothing");
+        fs::write(self.path(path), changed).unwrap();
+    }
+
+    pub fn copy(&self, from: &str, to: &str) {
+        fs::copy(self.path(from), self.path(to)).unwrap();
+    }
+
+    /// Every file below chart/ and dist/ with its bytes.
+    pub fn outputs(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for folder in ["chart", "dist"] {
+            list(&self.path(folder), &mut files);
+        }
+        files
+    }
+
+    pub fn archive(&self) -> Vec<u8> {
+        let mut archives: Vec<PathBuf> = fs::read_dir(self.path("dist")).unwrap().map(|e| e.unwrap().path()).collect();
+        archives.retain(|path| path.extension().is_some_and(|extension| extension == "tgz"));
+        assert_eq!(archives.len(), 1, "{archives:?}");
+        fs::read(&archives[0]).unwrap()
+    }
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn list(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            list(&path, files);
+        } else {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+}
+
+/// What a command printed on stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

@@ -1,0 +1,6 @@
+//! The binary on copies of this checkout.
+#![allow(clippy::unwrap_used, reason = "in a test a failed unwrap is the report")]
+
+mod bad_input;
+mod copy;
+mod package;

@@ -1,0 +1,160 @@
+//! `package` and `assemble`: the same bytes wherever they run, whole files whenever they are killed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use crate::copy::{Checkout, stderr};
+
+#[test]
+fn twenty_packages_in_varied_environments_are_one_archive() {
+    let mut archives = BTreeMap::new();
+    for index in 0..20_u64 {
+        let depth = "some folder/ü".repeat(usize::try_from(index % 4).unwrap()) + &format!("copy-{index}");
+        let checkout = Checkout::new(&format!("twenty-{index}"), &depth);
+        shuffle_times(&checkout.root, &mut (index + 1));
+        let umask = ["022", "077", "002", "000"][usize::try_from(index % 4).unwrap()];
+        let output = Command::new("sh")
+            .args(["-c", &format!("umask {umask}; exec \"$0\" package"), env!("CARGO_BIN_EXE_xtask")])
+            .current_dir("/")
+            .env("CARGO_MANIFEST_DIR", checkout.path("xtask"))
+            .env_remove("SOURCE_DATE_EPOCH")
+            .env("TZ", ["UTC", "Asia/Tokyo", "America/St_Johns", ""][usize::try_from(index % 4).unwrap()])
+            .env("LANG", ["C", "de_DE.UTF-8", "tr_TR.UTF-8"][usize::try_from(index % 3).unwrap()])
+            .env("LC_ALL", ["C", "de_DE.UTF-8", "tr_TR.UTF-8"][usize::try_from(index % 3).unwrap()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        *archives.entry(checkout.archive()).or_insert(0) += 1;
+    }
+    assert_eq!(archives.into_values().collect::<Vec<_>>(), [20]);
+}
+
+/// Sets every file's time to another one, the same for the same seed.
+fn shuffle_times(folder: &Path, seed: &mut u64) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            shuffle_times(&path, seed);
+        } else {
+            *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(*seed >> 34);
+            fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_time_of_the_files_can_be_set() {
+    let checkout = Checkout::new("epoch", "checkout");
+    checkout.package();
+    let plain = checkout.archive();
+    let chart = checkout.outputs();
+    let output = checkout.command().arg("package").env("SOURCE_DATE_EPOCH", "1000000000").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_ne!(checkout.archive(), plain);
+    // The committed files do not follow it, or a rebuild would make them stale.
+    let after = checkout.outputs();
+    assert!(
+        chart
+            .iter()
+            .filter(|(path, _)| path.starts_with(checkout.path("chart")))
+            .all(|(path, bytes)| after[path] == *bytes)
+    );
+    let output = checkout.command().arg("package").env("SOURCE_DATE_EPOCH", "soon").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: SOURCE_DATE_EPOCH is `soon`"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_killed_command_leaves_whole_files_and_the_next_one_completes() {
+    let checkout = Checkout::new("killed", "checkout");
+    checkout.package();
+    let old = checkout.outputs();
+    checkout.edit("alerts/queue.yaml", |text| text.replacen("> 1000 ", "> 2000 ", 1));
+    checkout.edit("alerts/tests/queue.yaml", |text| text.replace("1200x60", "2200x60").replace("1.2k", "2.2k"));
+    let reference = Checkout::new("killed-reference", "checkout");
+    for part in ["alerts/queue.yaml", "alerts/tests/queue.yaml"] {
+        fs::copy(checkout.path(part), reference.path(part)).unwrap();
+    }
+    reference.package();
+    let new = reference.outputs();
+    let relative = |path: &Path, root: &Path| path.strip_prefix(root).unwrap().to_owned();
+    let new: BTreeMap<PathBuf, Vec<u8>> = new.iter().map(|(p, b)| (relative(p, &reference.root), b.clone())).collect();
+    for delay in (0..120).step_by(3) {
+        for (path, bytes) in &old {
+            fs::write(path, bytes).unwrap();
+        }
+        let mut child = checkout.command().arg("package").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay));
+        let _ = child.kill();
+        child.wait().unwrap();
+        for (path, bytes) in checkout.outputs() {
+            let is_temporary = path.file_name().unwrap().to_string_lossy().ends_with(".tmp");
+            let name = relative(&path, &checkout.root);
+            assert!(
+                is_temporary || old.get(&path) == Some(&bytes) || new.get(&name) == Some(&bytes),
+                "{} after {delay} ms",
+                name.display()
+            );
+        }
+    }
+    checkout.package();
+    let left: BTreeMap<PathBuf, Vec<u8>> =
+        checkout.outputs().iter().map(|(p, b)| (relative(p, &checkout.root), b.clone())).collect();
+    assert_eq!(left.keys().collect::<Vec<_>>(), new.keys().collect::<Vec<_>>(), "nothing is left behind");
+    assert_eq!(left, new);
+}
+
+#[test]
+fn stale_files_are_named_with_their_first_difference() {
+    let checkout = Checkout::new("stale", "checkout");
+    checkout.package();
+    assert!(checkout.run(&["assemble", "--check"]).status.success());
+    checkout.edit("chart/values.yaml", |text| text.replacen("layout: auto", "layout: kustomize", 1));
+    fs::remove_file(checkout.path("chart/Chart.lock")).unwrap();
+    fs::write(checkout.path("chart/files/rules/old.yaml"), "groups: []\n").unwrap();
+    let output = checkout.run(&["assemble", "--check"]);
+    let errors = stderr(&output);
+    assert_eq!(output.status.code(), Some(1));
+    for expected in [
+        "chart/Chart.lock:1: error: file/stale: the file is missing",
+        "chart/files/rules/old.yaml:1: error: file/stale: no source makes this file",
+        "chart/values.yaml:5: error: file/stale: stale: the line is `  layout: kustomize`, the sources give `  layout: auto`\n  help: run `cargo xtask assemble`",
+        "3 errors",
+    ] {
+        assert!(errors.contains(expected), "{expected}\n{errors}");
+    }
+    assert!(checkout.run(&["assemble"]).status.success());
+    assert!(checkout.run(&["assemble", "--check"]).status.success());
+}
+
+#[test]
+fn editions_that_cannot_be_built_are_a_warning_or_with_require_all_an_error() {
+    let checkout = Checkout::new("editions", "checkout");
+    let output = checkout.run(&["package"]);
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("full   not built: "));
+    for arguments in [&["package", "--require-all"][..], &["package", "--edition", "full"]] {
+        let output = checkout.run(arguments);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).starts_with("error: the full edition cannot be built: "), "{}", stderr(&output));
+    }
+    assert!(checkout.run(&["package", "--edition", "addon", "--require-all"]).status.success());
+    assert_eq!(checkout.run(&["package", "--edition", "half"]).status.code(), Some(2), "bad usage");
+}
+
+#[test]
+fn what_an_earlier_run_built_is_taken_away() {
+    let checkout = Checkout::new("version", "checkout");
+    checkout.package();
+    fs::write(checkout.path("dist/mine.txt"), "not ours\n").unwrap();
+    checkout.edit("chart/Chart.yaml", |text| text.replacen("version: 0.1.0", "version: 0.1.1", 1));
+    checkout.package();
+    let mut names: Vec<String> =
+        fs::read_dir(checkout.path("dist")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let archive = "gorax-monitoring-addon-0.1.1.tgz";
+    assert_eq!(names, ["SHA256SUMS", archive, &format!("{archive}.contents.sha256"), "mine.txt"]);
+}
