@@ -4,84 +4,85 @@ use std::fs;
 
 use crate::copy::{Checkout, stderr};
 
-/// A bad input: its name, the edit that makes it, and how the one error begins.
+/// A bad input: its name, the edit that makes it, and how the one error begins, with `*` for the line's number: which
+/// line it is, the readers' own tests say, and here it would change with every edit of the sources.
 type BadInput = (&'static str, fn(&Checkout), &'static str);
 
 const BAD_INPUTS: [BadInput; 25] = [
     (
         "a rule file that is no YAML",
         |c| c.edit("alerts/queue.yaml", |t| t + "  - ]["),
-        "alerts/queue.yaml:69: error: file/syntax: ",
+        "alerts/queue.yaml:*: error: file/syntax: ",
     ),
     (
         "a rule whose expression does not parse",
         |c| c.edit("alerts/queue.yaml", |t| t.replacen("> 1000 ", ">< 1000 ", 1)),
-        "alerts/queue.yaml:7: error: file/syntax: alert QueueBacklog: the expression does not parse",
+        "alerts/queue.yaml:*: error: file/syntax: alert QueueBacklog: the expression does not parse",
     ),
     (
         "an unknown field of a rule",
         |c| c.edit("alerts/queue.yaml", |t| t.replacen("        for:", "        fro:", 1)),
-        "alerts/queue.yaml:9: error: file/syntax: groups[0].rules[0]: unknown field `fro`",
+        "alerts/queue.yaml:*: error: file/syntax: groups[0].rules[0]: unknown field `fro`",
     ),
     (
         "a group that is declared twice in a file",
         |c| c.edit("alerts/queue.yaml", |t| t.clone() + t.split_once('\n').unwrap().1),
-        "alerts/queue.yaml:69: error: file/syntax: group `gorax_queue` is declared twice",
+        "alerts/queue.yaml:*: error: file/syntax: group `gorax_queue` is declared twice",
     ),
     (
         "a group that another file declares",
         |c| c.copy("alerts/queue.yaml", "alerts/second.yaml"),
-        "alerts/second.yaml:5: error: file/syntax: group `gorax_queue` is declared in alerts/queue.yaml too",
+        "alerts/second.yaml:*: error: file/syntax: group `gorax_queue` is declared in alerts/queue.yaml too",
     ),
     (
         "an alert without tests",
         |c| fs::remove_file(c.path("alerts/tests/environments.yaml")).unwrap(),
-        "alerts/environments.yaml:6: error: alert/untested: alert GoraxNotFound: no test shows",
+        "alerts/environments.yaml:*: error: alert/untested: alert GoraxNotFound: no test shows",
     ),
     (
         "a metric that does not exist",
-        |c| c.edit("alerts/infrastructure.yaml", |t| t.replacen("(redis_up)", "(redis_upp)", 1)),
-        "alerts/infrastructure.yaml:34: error: query/unknown-metric: alert RedisConnectionFailure: no contract file declares redis_upp",
+        |c| c.edit("alerts/infrastructure.yaml", |t| t.replace("(redis_up) == 0 and", "(redis_upp) == 0 and")),
+        "alerts/infrastructure.yaml:*: error: query/unknown-metric: alert RedisConnectionFailure: no contract file declares redis_upp",
     ),
     (
         "a threshold mark where YAML takes it for its own comment",
         |c| c.edit("alerts/queue.yaml", |t| t.replacen("expr: |\n          max", "expr:\n          max", 1)),
-        "alerts/queue.yaml:7: error: file/syntax: alert QueueBacklog: a threshold mark stands outside",
+        "alerts/queue.yaml:*: error: file/syntax: alert QueueBacklog: a threshold mark stands outside",
     ),
     (
         "a rule file that nothing reads",
         |c| fs::write(c.path("alerts/more.yml"), "groups: []\n").unwrap(),
-        "alerts/more.yml:1: error: file/unknown-kind: ",
+        "alerts/more.yml:*: error: file/unknown-kind: ",
     ),
     (
         "a rule file that is not UTF-8",
         |c| fs::write(c.path("alerts/queue.yaml"), b"groups:\n  - name: \xff\n").unwrap(),
-        "alerts/queue.yaml:2: error: file/encoding: the file is not UTF-8",
+        "alerts/queue.yaml:*: error: file/encoding: the file is not UTF-8",
     ),
     (
         "a dashboard that is no JSON",
         |c| c.edit("dashboards/gorax-overview.json", |t| t.replacen("\"tags\": [", "\"tags\": ", 1)),
-        "dashboards/gorax-overview.json:",
+        "dashboards/gorax-overview.json:*: error: file/syntax: ",
     ),
     (
         "a dashboard with the uid of another one",
         |c| c.copy("dashboards/gorax-overview.json", "dashboards/second.json"),
-        "dashboards/second.json:1: error: dashboard/structure: dashboards/gorax-overview.json has the same uid",
+        "dashboards/second.json:*: error: dashboard/structure: dashboards/gorax-overview.json has the same uid",
     ),
     (
         "a dashboard in the form of Grafana's API",
         |c| c.edit("dashboards/gorax-overview.json", |t| format!("{{\"dashboard\": {t}}}")),
-        "dashboards/gorax-overview.json:1: error: dashboard/structure: wrapped in",
+        "dashboards/gorax-overview.json:*: error: dashboard/structure: wrapped in",
     ),
     (
         "a dashboard that is not UTF-8",
         |c| fs::write(c.path("dashboards/gorax-overview.json"), b"{\n\"\xff").unwrap(),
-        "dashboards/gorax-overview.json:2: error: file/encoding",
+        "dashboards/gorax-overview.json:*: error: file/encoding",
     ),
     (
         "the missing template of the chart's README",
         |c| fs::remove_file(c.path("docs/templates/chart-README.md.hbs")).unwrap(),
-        "docs/templates/chart-README.md.hbs:1: error: file/syntax: the file is missing",
+        "docs/templates/chart-README.md.hbs:*: error: file/syntax: the file is missing",
     ),
     (
         "a template with a name that is not there",
@@ -91,47 +92,47 @@ const BAD_INPUTS: [BadInput; 25] = [
     (
         "a missing template of the chart",
         |c| fs::remove_file(c.path("chart/templates/api-servicemonitor.yaml")).unwrap(),
-        "chart/templates:1: error: file/syntax: no template holds `kind: ServiceMonitor`: nothing would scrape Gorax",
+        "chart/templates:*: error: file/syntax: no template holds `kind: ServiceMonitor`: nothing would scrape Gorax",
     ),
     (
         "a template of the chart that is not UTF-8",
         |c| fs::write(c.path("chart/templates/NOTES.txt"), b"\n\n\xff").unwrap(),
-        "chart/templates/NOTES.txt:3: error: file/encoding",
+        "chart/templates/NOTES.txt:*: error: file/encoding",
     ),
     (
         "a value that is set twice",
         |c| c.edit("values/base/gorax.yaml", |t| t + "alerts: {}\n"),
-        "values/base/gorax.yaml:44: error: file/syntax: `alerts` is set twice",
+        "values/base/gorax.yaml:*: error: file/syntax: `alerts` is set twice",
     ),
     (
         "a value that the schema does not know",
         |c| c.edit("values/base/gorax.yaml", |t| t.replacen("minSeverity:", "minSeverty:", 1)),
-        "values/base/gorax.yaml:18: error: file/syntax: values/schema.yaml does not know the value `alerts.minSeverty`",
+        "values/base/gorax.yaml:*: error: file/syntax: values/schema.yaml does not know the value `alerts.minSeverty`",
     ),
     (
         "an unknown field of Chart.yaml",
         |c| c.edit("chart/Chart.yaml", |t| t.replacen("\ntype:", "\ntpye:", 1)),
-        "chart/Chart.yaml:5: error: file/syntax: unknown field `tpye`",
+        "chart/Chart.yaml:*: error: file/syntax: unknown field `tpye`",
     ),
     (
         "a dependency without a pin",
         |c| c.edit("chart/Chart.yaml", |t| t.replacen("88.5.3", "88.5.4", 1)),
-        "chart/dependencies.sha256:1: error: file/syntax: the dependency kube-prometheus-stack 88.5.4 has no content pin",
+        "chart/dependencies.sha256:*: error: file/syntax: the dependency kube-prometheus-stack 88.5.4 has no content pin",
     ),
     (
         "a contract with an unknown field",
         |c| c.edit("metrics/gorax.yaml", |t| t.replacen("    unit: executions\n", "    units: executions\n", 1)),
-        "metrics/gorax.yaml:11: error: file/syntax: metrics.gorax_workflow_executions_total: unknown field `units`",
+        "metrics/gorax.yaml:*: error: file/syntax: metrics.gorax_workflow_executions_total: unknown field `units`",
     ),
     (
         "a changelog whose date is none",
         |c| c.edit("CHANGELOG.md", |t| t.replacen("[0.1.0] - 20", "[0.1.0] - 21th of 20", 1)),
-        "CHANGELOG.md:6: error: file/syntax: ",
+        "CHANGELOG.md:*: error: file/syntax: ",
     ),
     (
         "an ignore rule that Helm turns round",
         |c| c.edit("chart/.helmignore", |t| t + "!keep.bak\n"),
-        "chart/.helmignore:11: error: file/syntax: Helm takes the negated rule",
+        "chart/.helmignore:*: error: file/syntax: Helm takes the negated rule",
     ),
 ];
 
@@ -147,7 +148,7 @@ fn bad_input_gives_one_error_with_its_place_and_changes_nothing() {
         let output = checkout.run(&["package"]);
         let errors = stderr(&output);
         let places = errors.lines().filter(|line| line.contains("error: ")).count();
-        if output.status.code() != Some(1) || !errors.starts_with(expected) || places != 1 {
+        if output.status.code() != Some(1) || !begins(&errors, expected) || places != 1 {
             problems.push(format!("{name}: expected {expected}\n{errors}"));
         }
         if checkout.outputs() != before {
@@ -155,4 +156,10 @@ fn bad_input_gives_one_error_with_its_place_and_changes_nothing() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+fn begins(text: &str, expected: &str) -> bool {
+    let Some((file, rest)) = expected.split_once('*') else { return text.starts_with(expected) };
+    let line = text.strip_prefix(file).map(|text| text.trim_start_matches(|c: char| c.is_ascii_digit()));
+    line.is_some_and(|line| line.len() < text.len() - file.len() && line.starts_with(rest))
 }
