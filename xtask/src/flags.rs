@@ -52,9 +52,9 @@ pub struct Package {
     /// Fail when an edition cannot be built, instead of a warning
     #[arg(long)]
     pub require_all: bool,
-    /// Where the archives go, relative to the current folder
-    #[arg(long, value_name = "DIR", default_value = "dist", hide_default_value = true)]
-    pub output: PathBuf,
+    /// Where the archives go, relative to the current folder [default: dist/ of the checkout]
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
 }
 
 /// Prove the whole: Rust tests, drift, checks, promtool's rule tests, both Helm majors on the archive.

@@ -33,14 +33,15 @@ pub struct Staged {
 impl Staged {
     /// Writes `bytes` beside `path` under a temporary name. A file that has these bytes already is left alone.
     pub fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let folder = path.parent().context("a file without a folder")?;
+        let name = path.file_name().context("a file without a name")?.to_string_lossy();
+        // The name is fixed, so that what a killed command left is overwritten or taken away by the next one.
+        let temporary = folder.join(format!(".{name}.tmp"));
         if fs::read(path).is_ok_and(|old| old == bytes) {
+            let _ = fs::remove_file(&temporary);
             return Ok(());
         }
-        let folder = path.parent().context("a file without a folder")?;
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-        let name = path.file_name().context("a file without a name")?.to_string_lossy();
-        // The name is fixed, so that what a killed command left is overwritten by the next one.
-        let temporary = folder.join(format!(".{name}.tmp"));
         let write = || -> std::io::Result<()> {
             let mut file = File::create(&temporary)?;
             file.write_all(bytes)?;

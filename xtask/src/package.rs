@@ -1,6 +1,6 @@
 //! `cargo xtask package`: check → assemble → archive → checksum, for each edition that can be built.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use helmpack::archive::{self, Files};
@@ -21,7 +21,8 @@ impl flags::Package {
         // Everything is made in memory first: bad input leaves chart/ and dist/ as they were.
         let (sources, model) = check::checked(root)?;
         let generated = assemble::generate(&sources, &model)?;
-        let epoch = epoch(std::env::var("SOURCE_DATE_EPOCH").ok().as_deref(), &model)?;
+        let variable = std::env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned());
+        let epoch = epoch(variable.as_deref(), &model)?;
         let mut artifacts = Files::new();
         let mut built = Vec::new();
         if self.edition != Some(Edition::Full) {
@@ -34,7 +35,12 @@ impl flags::Package {
             bail!("the full edition cannot be built: {reason}");
         }
         let sums = checksum::sums(artifacts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
-        let output = resolve_output(root, &self.output)?;
+        let output = match &self.output {
+            Some(folder) => {
+                std::path::absolute(folder).with_context(|| format!("resolving --output {}", folder.display()))?
+            }
+            None => root.join("dist"),
+        };
         let _lock = Lock::take(root)?;
         let changed = assemble::write(root, &generated)?;
         write_dist(&output, &artifacts, &sums)?;
@@ -102,14 +108,6 @@ pub fn epoch(variable: Option<&str>, model: &Model) -> Result<u64> {
             archive::MAX_MTIME
         ),
     }
-}
-
-/// The default is dist/ of the checkout; a folder that was given is relative to where the command was called.
-fn resolve_output(root: &Path, output: &Path) -> Result<PathBuf> {
-    if output == Path::new("dist") {
-        return Ok(root.join("dist"));
-    }
-    std::path::absolute(output).with_context(|| format!("resolving --output {}", output.display()))
 }
 
 /// Writes the artifacts, the checksums last, then removes what an earlier run listed and this one did not make.
