@@ -23,7 +23,7 @@ const OWNED: [&str; 2] = ["files", "profiles"];
 
 impl flags::Assemble {
     pub fn run(self, root: &Path) -> Result<()> {
-        let (sources, model) = check::checked(root)?;
+        let (sources, model, _) = check::checked(root)?;
         let generated = generate(&sources, &model)?;
         if self.check {
             let stale = stale(root, &generated)?;
@@ -116,13 +116,21 @@ pub fn stale(root: &Path, generated: &Files) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// The number of the first line that differs, and what stands there in both.
 fn first_difference(old: &[u8], new: &[u8]) -> (usize, String, String) {
     let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
     let index = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count();
-    // Lines that are equal to the end mean that one text goes on, or that only line endings differ.
-    let line =
-        |text: &str| text.lines().nth(index).map_or("(end of file)".to_owned(), |line| line.chars().take(80).collect());
-    (index + 1, line(&old), line(&new))
+    let (old, new) = (old.lines().nth(index), new.lines().nth(index));
+    // A long line is shown from shortly before the difference.
+    let equal =
+        old.unwrap_or_default().chars().zip(new.unwrap_or_default().chars()).take_while(|(a, b)| a == b).count();
+    let show = |line: Option<&str>| {
+        let Some(line) = line else { return "(end of file)".to_owned() };
+        let skip = if equal > 40 { equal - 20 } else { 0 };
+        let shown: String = line.chars().skip(skip).take(80).collect();
+        if skip > 0 { format!("…{shown}") } else { shown }
+    };
+    (index + 1, show(old), show(new))
 }
 
 /// Writes what differs and removes strays; returns how many files changed.
@@ -176,7 +184,7 @@ mod tests {
     #[test]
     fn the_committed_chart_is_up_to_date() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let (sources, model) = check::checked(root).unwrap();
+        let (sources, model, _) = check::checked(root).unwrap();
         let stale = stale(root, &generate(&sources, &model).unwrap()).unwrap();
         assert!(stale.is_empty(), "{}", Findings(stale));
     }
@@ -185,5 +193,8 @@ mod tests {
     fn the_first_difference_has_its_line() {
         assert_eq!(first_difference(b"a\nb\nc\n", b"a\nx\nc\n"), (2, "b".into(), "x".into()));
         assert_eq!(first_difference(b"a\n", b"a\nb\n"), (2, "(end of file)".into(), "b".into()));
+        let long = "x".repeat(100);
+        let (_, old, new) = first_difference(format!("{long}a").as_bytes(), format!("{long}b").as_bytes());
+        assert_eq!((old, new), (format!("…{}a", "x".repeat(20)), format!("…{}b", "x".repeat(20))));
     }
 }

@@ -4,6 +4,7 @@ mod alerts;
 mod chart;
 mod coverage;
 mod dashboards;
+mod values;
 
 use std::path::Path;
 
@@ -34,15 +35,15 @@ pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
     findings.extend(coverage::check(sources, model));
     findings.extend(dashboards::check(model));
     findings.extend(chart::check(sources, model));
+    findings.extend(values::check(model));
     findings.sort();
     findings
 }
 
-/// The stages up to here, for those that go on: sources in, checked model out.
-pub fn checked(root: &Path) -> Result<(Sources, Model)> {
+/// The stages up to here, for those that go on: sources in, checked model out, and what was found but did not stop them.
+pub fn checked(root: &Path) -> Result<(Sources, Model, Vec<Finding>)> {
     let sources = Sources::read(root)?;
     let model = Model::parse(&sources)?;
     let warnings = on_errors(findings(&sources, &model))?;
-    warnings.iter().for_each(|finding| eprintln!("{finding}"));
-    Ok((sources, model))
+    Ok((sources, model, warnings))
 }

@@ -30,13 +30,15 @@ pub fn on_errors(mut findings: Vec<Finding>) -> Result<Vec<Finding>, Findings> {
     }
 }
 
-/// `2 errors, 1 warning`.
+/// `2 errors, 1 warning`; `no problems`.
 pub fn count(findings: &[Finding]) -> String {
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let warnings = findings.len() - errors;
     let plural = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
-    match warnings {
-        0 => plural(errors, "error"),
+    match (errors, warnings) {
+        (0, 0) => "no problems".to_owned(),
+        (0, _) => plural(warnings, "warning"),
+        (_, 0) => plural(errors, "error"),
         _ => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
     }
 }

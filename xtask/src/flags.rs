@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::dependency;
+use crate::model::Model;
+use crate::sources::Sources;
 use crate::tools;
 
 /// Assembles, proves, packages and checksums the gorax-monitoring chart.
@@ -21,6 +24,7 @@ pub enum Command {
     Check(Check),
     Package(Package),
     Test(Test),
+    Vendor(Vendor),
 }
 
 /// Write the generated files of chart/: values.yaml, values.schema.json, Chart.lock, README.md, files/, profiles/.
@@ -72,6 +76,24 @@ pub struct Test {
     pub require_tools: bool,
 }
 
+/// Bring the pinned dependencies into the cache and into chart/charts/, and derive what checks need to know of them.
+///
+/// An archive comes from the cache, else from the dependency's repository in chart/Chart.yaml, and is taken only if its
+/// sha256 is that of chart/dependencies.sha256. The cache is $GORAX_MONITORING_CACHE, else gorax-monitoring in
+/// $XDG_CACHE_HOME or ~/.cache. After it, `helm install gorax-monitoring ./chart` works from the checkout.
+#[derive(Debug, Args)]
+pub struct Vendor {
+    /// Import this archive instead of fetching one
+    #[arg(long, value_name = "PATH")]
+    pub from: Option<PathBuf>,
+    /// Take an archive with another digest; what is built with it is marked and never published
+    #[arg(long, requires = "from", conflicts_with = "pin")]
+    pub allow_unpinned: bool,
+    /// Make the archive's digest the pinned one, for mirrors that pack again
+    #[arg(long, requires = "from")]
+    pub pin: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Edition {
     /// With kube-prometheus-stack inside, for a cluster without a Prometheus stack
@@ -83,7 +105,13 @@ pub enum Edition {
 /// What `cargo xtask` prints without arguments: the commands, and what this machine lacks.
 pub fn overview(root: &Path) -> Result<()> {
     println!("{}", Flags::command().render_help());
-    let missing = tools::missing(root);
+    let mut missing = tools::missing(root);
+    if let Ok(sources) = Sources::read(root)
+        && let Ok(model) = Model::parse(&sources)
+        && let Ok(Err(reason)) = dependency::find_all(root, &model)
+    {
+        missing.push(format!("{reason}; until then `cargo xtask package` builds the addon edition only"));
+    }
     if missing.is_empty() {
         println!("Nothing is missing on this machine.");
     } else {

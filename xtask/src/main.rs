@@ -1,11 +1,12 @@
 //! `cargo xtask`: assembles, proves, packages and checksums the gorax-monitoring chart.
 //!
 //! The data's way, one module a stage, none imports one to its right:
-//! [`sources`] → [`model`] → [`check`] → [`assemble`] → [`package`]. [`output`] is the only one that writes, [`test`]
-//! proves the whole.
+//! [`sources`] → [`model`] → [`check`] → [`assemble`] → [`package`]. [`vendor`] brings the dependencies that the full
+//! edition carries, [`output`] is the only one that writes, [`test`] proves the whole.
 
 mod assemble;
 mod check;
+mod dependency;
 mod failure;
 mod flags;
 mod model;
@@ -14,6 +15,7 @@ mod package;
 mod sources;
 mod test;
 mod tools;
+mod vendor;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Some(Command::Check(flags)) => flags.run(&root),
         Some(Command::Package(flags)) => flags.run(&root),
         Some(Command::Test(flags)) => flags.run(&root),
+        Some(Command::Vendor(flags)) => flags.run(&root),
         None => flags::overview(&root),
     };
     match result {

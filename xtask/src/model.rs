@@ -1,5 +1,6 @@
 //! The sources as typed values: what every later stage works on. Each source is parsed once, here.
 
+pub mod facts;
 pub mod threshold;
 pub mod values;
 
@@ -14,6 +15,7 @@ use rulecheck::{Contract, Dashboard, Finding, Rule, RuleFile, exception};
 
 use crate::failure::{Findings, on_errors};
 use crate::sources::Sources;
+use facts::Facts;
 use values::Values;
 
 /// Everything that the sources say.
@@ -35,6 +37,8 @@ pub struct Model {
     pub contract: Contract,
     /// `values/`.
     pub values: Values,
+    /// `upstream/*.yaml`.
+    pub facts: Vec<Facts>,
 }
 
 /// The time of archives of a version that is not released yet: the first day of this project.
@@ -58,6 +62,7 @@ impl Model {
         let dashboards = read_dashboards(sources, &mut findings);
         let contract = read_contract(sources, &mut findings);
         let values = Values::parse(sources, &mut findings);
+        let facts = facts::read(sources, &mut findings);
         on_errors(findings)?;
         let (Some(chart), Some(ignore), Some(pins), Some(released), Some(values)) =
             (chart, ignore, pins, released, values)
@@ -66,7 +71,7 @@ impl Model {
             return Err(Findings(Vec::new()));
         };
         let released = released.unwrap_or_else(|| UNRELEASED.parse().unwrap_or_default());
-        Ok(Model { chart, pins, ignore, released, rules, dashboards, contract, values })
+        Ok(Model { chart, pins, ignore, released, rules, dashboards, contract, values, facts })
     }
 
     /// Every alerting rule with its file and its group's name, in order.

@@ -1,40 +1,61 @@
 //! `cargo xtask package`: check → assemble → archive → checksum, for each edition that can be built.
 
+mod edition;
+
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use helmpack::archive::{self, Files};
 use helmpack::checksum::{self, sha256};
+use serde_json::json;
+use xshell::{Shell, cmd};
 
 use crate::assemble;
 use crate::check;
+use crate::dependency::{self, Archive};
+use crate::failure::count;
 use crate::flags::{self, Edition};
 use crate::model::Model;
 use crate::output::{Lock, Staged};
-use crate::sources::Sources;
+pub use edition::{Built, Tree};
 
 /// The list of checksums, in the form of `sha256sum`.
 const SUMS: &str = "SHA256SUMS";
 
+/// What was built, from which commit and with which dependencies.
+const RECORD: &str = "package.json";
+
 impl flags::Package {
     pub fn run(self, root: &Path) -> Result<()> {
         // Everything is made in memory first: bad input leaves chart/ and dist/ as they were.
-        let (sources, model) = check::checked(root)?;
+        let (sources, model, warnings) = check::checked(root)?;
         let generated = assemble::generate(&sources, &model)?;
         let variable = std::env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned());
-        let epoch = epoch(variable.as_deref(), &model)?;
-        let mut artifacts = Files::new();
+        let tree = Tree {
+            sources: &sources,
+            model: &model,
+            generated: &generated,
+            epoch: epoch(variable.as_deref(), &model)?,
+        };
+        let wanted = |edition| self.edition.is_none_or(|only| only == edition);
         let mut built = Vec::new();
-        if self.edition != Some(Edition::Full) {
-            let addon = build_addon(&sources, &model, &generated, epoch)?;
-            artifacts.extend(addon.artifacts());
-            built.push(addon);
+        let mut dependencies = Vec::new();
+        let mut unbuilt = None;
+        if wanted(Edition::Full) {
+            match dependency::find_all(root, &model)? {
+                Ok(archives) => {
+                    built.push(tree.full(&archives)?);
+                    dependencies = archives;
+                }
+                Err(reason) if self.require_all || self.edition.is_some() => {
+                    bail!("the full edition cannot be built: {reason}");
+                }
+                Err(reason) => unbuilt = Some(reason),
+            }
         }
-        let unbuilt = (self.edition != Some(Edition::Addon)).then(|| why_not_full(&model));
-        if let Some(reason) = unbuilt.as_ref().filter(|_| self.require_all || self.edition == Some(Edition::Full)) {
-            bail!("the full edition cannot be built: {reason}");
+        if wanted(Edition::Addon) {
+            built.push(tree.addon()?);
         }
-        let sums = checksum::sums(artifacts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
         let output = match &self.output {
             Some(folder) => {
                 std::path::absolute(folder).with_context(|| format!("resolving --output {}", folder.display()))?
@@ -43,57 +64,16 @@ impl flags::Package {
         };
         let _lock = Lock::take(root)?;
         let changed = assemble::write(root, &generated)?;
-        write_dist(&output, &artifacts, &sums)?;
+        // After the generated files are written, so that a commit which lacks them counts as dirty.
+        let record = record(root, &tree, &built, &dependencies)?;
+        let artifacts: Files = built.iter().flat_map(Built::artifacts).chain([(RECORD.to_owned(), record)]).collect();
+        write_dist(&output, &artifacts)?;
         summary(&model, &built, unbuilt.as_deref(), &output, changed);
+        if !warnings.is_empty() {
+            println!("check  {}; `cargo xtask check` prints them", count(&warnings));
+        }
         Ok(())
     }
-}
-
-/// One edition, packed.
-pub struct Built {
-    edition: &'static str,
-    pub archive: String,
-    files: Files,
-    pub bytes: Vec<u8>,
-}
-
-impl Built {
-    /// The archive, and the digests of the files in it: they hold even where another compressor packs the same tree.
-    fn artifacts(&self) -> Files {
-        let contents = checksum::sums(self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
-        Files::from([
-            (self.archive.clone(), self.bytes.clone()),
-            (format!("{}.contents.sha256", self.archive), contents.into_bytes()),
-        ])
-    }
-}
-
-/// The addon edition: the same tree under another chart name, without the dependency, its pins and its values.
-pub fn build_addon(sources: &Sources, model: &Model, generated: &Files, epoch: u64) -> Result<Built> {
-    let mut chart = model.chart.clone();
-    chart.name = format!("{}-addon", chart.name);
-    chart.description =
-        Some("Monitors Gorax on Kubernetes in a cluster that already runs the Prometheus Operator".to_owned());
-    chart.dependencies.clear();
-    let mut files = generated.clone();
-    files.retain(|path, _| path != "Chart.lock" && !path.starts_with("profiles/"));
-    files.extend(assemble::values(model, Edition::Addon)?);
-    files.extend(hand_written(sources));
-    files.insert("Chart.yaml".to_owned(), chart.to_yaml()?.into_bytes());
-    files.retain(|path, _| !model.ignore.ignores(path));
-    let bytes = archive::pack(&chart.name, &files, epoch).context("packing the addon edition")?;
-    Ok(Built { edition: "addon", archive: chart.archive_name(), files, bytes })
-}
-
-/// The files below chart/ that people write, by their path in the chart.
-fn hand_written(sources: &Sources) -> Files {
-    let paths = sources.below("chart").filter_map(|path| Some((path.strip_prefix("chart/")?, path)));
-    paths.filter_map(|(name, path)| Some((name.to_owned(), sources.bytes(path)?.to_vec()))).collect()
-}
-
-fn why_not_full(model: &Model) -> String {
-    let names: Vec<String> = model.chart.dependencies.iter().map(|d| format!("{} {}", d.name, d.version)).collect();
-    format!("this version cannot pack {} into it yet; install the addon edition beside a stack", names.join(", "))
 }
 
 /// The time of all entries: SOURCE_DATE_EPOCH, else the release's date.
@@ -110,18 +90,50 @@ pub fn epoch(variable: Option<&str>, model: &Model) -> Result<u64> {
     }
 }
 
+/// The text of package.json. Which commit it was is known only where the checkout is a Git repository of its own.
+fn record(root: &Path, tree: &Tree<'_>, built: &[Built], dependencies: &[Archive]) -> Result<Vec<u8>> {
+    let shell = Shell::new()?;
+    let git = |arguments: &[&str]| cmd!(shell, "git -C {root} {arguments...}").quiet().ignore_stderr().read().ok();
+    let ours = git(&["rev-parse", "--show-toplevel"]).is_some_and(|top| {
+        let canonical = |path: &Path| path.canonicalize().ok();
+        canonical(Path::new(&top)).is_some_and(|top| Some(top) == canonical(root))
+    });
+    let commit = ours.then(|| git(&["rev-parse", "HEAD"])).flatten();
+    let dirty = ours.then(|| git(&["status", "--porcelain"])).flatten().map(|changes| !changes.is_empty());
+    let archives: serde_json::Map<_, _> = built
+        .iter()
+        .map(|built| (built.edition.to_owned(), json!({"file": built.archive, "sha256": sha256(&built.bytes)})))
+        .collect();
+    let dependencies: Vec<_> = dependencies
+        .iter()
+        .map(|d| json!({"name": d.name, "version": d.version, "sha256": d.sha256, "pinned": d.pinned}))
+        .collect();
+    let record = json!({
+        "name": tree.model.chart.name,
+        "version": tree.model.chart.version,
+        "commit": commit,
+        "dirty": dirty,
+        "sourceDateEpoch": tree.epoch,
+        "archives": archives,
+        "dependencies": dependencies,
+    });
+    Ok((serde_json::to_string_pretty(&record).context("writing package.json")? + "\n").into_bytes())
+}
+
 /// Writes the artifacts, the checksums last, then removes what an earlier run listed and this one did not make.
-fn write_dist(output: &Path, artifacts: &Files, sums: &str) -> Result<()> {
+fn write_dist(output: &Path, artifacts: &Files) -> Result<()> {
     let before = std::fs::read_to_string(output.join(SUMS)).unwrap_or_default();
     let mut staged = Staged::default();
     for (name, bytes) in artifacts {
         staged.write(&output.join(name), bytes)?;
     }
+    let sums = checksum::sums(artifacts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
     staged.write(&output.join(SUMS), sums.as_bytes())?;
     staged.commit()?;
     for (_, name) in checksum::parse(&before).unwrap_or_default() {
-        // Only plain names, whatever the old list says: nothing outside the folder is ever removed.
-        if !artifacts.contains_key(&name) && !name.contains(['/', '\\']) && name != SUMS {
+        // Whatever the old list says, nothing outside the folder is ever removed.
+        let inside = name.split('/').all(|step| !matches!(step, "" | "." | "..")) && !name.contains('\\');
+        if inside && !artifacts.contains_key(&name) && name != SUMS {
             let _ = std::fs::remove_file(output.join(&name));
         }
     }
@@ -131,11 +143,12 @@ fn write_dist(output: &Path, artifacts: &Files, sums: &str) -> Result<()> {
 fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path, changed: usize) {
     let groups = model.rules.iter().map(|file| file.groups.len()).sum::<usize>();
     println!(
-        "{} {}: {} alerts in {groups} groups, {} dashboards{}",
+        "{} {}: {} alerts in {groups} groups, {} dashboards, {} profiles{}",
         model.chart.name,
         model.chart.version,
         model.alerts().count(),
         model.dashboards.len(),
+        model.values.profiles.len(),
         if changed > 0 {
             format!("; {changed} generated files of chart/ were stale and are renewed")
         } else {
@@ -144,12 +157,13 @@ fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path,
     );
     for built in built {
         println!(
-            "{:<6} {}  {} files, {:.1} kB, sha256 {}",
+            "{:<6} {}  {} files, {:.1} kB, sha256 {}{}",
             built.edition,
             output.join(&built.archive).display(),
             built.files.len(),
             built.bytes.len() as f64 / 1000.0,
             sha256(&built.bytes),
+            if built.pinned { "" } else { "; NOT PINNED: marked, never to be published" },
         );
     }
     if let Some(reason) = unbuilt {
@@ -165,7 +179,7 @@ mod tests {
     #[test]
     fn a_time_that_is_none_is_refused() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let model = Model::parse(&Sources::read(root).unwrap()).unwrap();
+        let model = Model::parse(&crate::sources::Sources::read(root).unwrap()).unwrap();
         assert_eq!(epoch(Some("1700000000"), &model).unwrap(), 1_700_000_000);
         assert_eq!(epoch(None, &model).unwrap() % 86_400, 0);
         for wrong in ["", "-1", "yesterday", "99999999999999"] {

@@ -1,9 +1,11 @@
 //! `cargo xtask test`: the whole proof. Rust tests first, then the sources, then what real Helm and promtool make of the
 //! archive. Each case says which tools it needs; without them it is skipped, and counted.
 
+mod full;
 mod helm;
 mod prometheus;
 mod rendered;
+mod typed;
 mod workspace;
 
 use std::path::{Path, PathBuf};
@@ -27,9 +29,19 @@ struct Context {
     generated: Files,
     /// The packed addon edition, in a temporary folder.
     archive: PathBuf,
+    /// Full editions, packed the same way: with the stand-in, and with the real stack where its archive is here.
+    full: Vec<Subject>,
     shell: Shell,
     temporary: TempDir,
     tools: Vec<(Tool, Found)>,
+}
+
+/// A packed chart that cases try.
+#[derive(Clone)]
+struct Subject {
+    /// What the cases' names call it.
+    name: &'static str,
+    archive: PathBuf,
 }
 
 /// One thing to prove.
@@ -50,14 +62,23 @@ impl Case {
 impl Context {
     /// Reads, checks and packs the sources as they are.
     fn new(root: &Path, tools: Vec<(Tool, Found)>) -> Result<Context> {
-        let (sources, model) = check::checked(root)?;
+        let (sources, model, _) = check::checked(root)?;
         let generated = assemble::generate(&sources, &model)?;
-        let addon = package::build_addon(&sources, &model, &generated, package::epoch(None, &model)?)?;
+        let epoch = package::epoch(None, &model)?;
+        let tree = package::Tree { sources: &sources, model: &model, generated: &generated, epoch };
         let shell = Shell::new()?;
         let temporary = shell.create_temp_dir()?;
-        let archive = temporary.path().join(&addon.archive);
-        shell.write_file(&archive, &addon.bytes)?;
-        Ok(Context { root: root.to_owned(), sources, model, generated, archive, shell, temporary, tools })
+        let write = |name: &str, built: &package::Built| -> Result<PathBuf> {
+            let path = temporary.path().join(name).join(&built.archive);
+            shell.write_file(&path, &built.bytes)?;
+            Ok(path)
+        };
+        let archive = write("addon", &tree.addon()?)?;
+        let mut full = Vec::new();
+        for (name, archives) in full::dependencies(root, &model)? {
+            full.push(Subject { name, archive: write(name, &tree.full(&archives)?)? });
+        }
+        Ok(Context { root: root.to_owned(), sources, model, generated, archive, full, shell, temporary, tools })
     }
 
     /// The path of a tool that the case has declared.
@@ -127,7 +148,8 @@ impl flags::Test {
 
 fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
     tally.passed("sources can be read, checked and packed");
-    let cases = [workspace::cases(), prometheus::cases(context), helm::cases()].into_iter().flatten();
+    let cases =
+        [workspace::cases(), prometheus::cases(context), helm::cases(), full::cases(context)].into_iter().flatten();
     for case in cases {
         match context.lacks(&case.needs) {
             Some(why) if require_tools => tally.failed(&case.name, &format!("--require-tools, but {why}")),

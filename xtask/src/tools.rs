@@ -169,7 +169,6 @@ pub fn missing(root: &Path) -> Vec<String> {
             false => format!("Go, and {names}: `cargo xtask test` skips what needs them"),
         });
     }
-    lines.push("the full edition: this version builds the addon edition only".to_owned());
     lines
 }
 

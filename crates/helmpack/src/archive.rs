@@ -13,6 +13,9 @@ use flate2::{Compression, GzBuilder};
 /// Paths (slashes, relative to the chart's root) and their bytes.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
+/// More than any chart holds, and little enough for any machine: what an archive may unpack to.
+pub const MAX_UNPACKED_BYTES: u64 = 200 * 1024 * 1024;
+
 /// Helm refuses a chart with a larger file.
 pub const MAX_FILE_BYTES: usize = 5 * 1024 * 1024;
 
@@ -70,21 +73,31 @@ fn ordered(files: &Files) -> Vec<&str> {
 
 /// Reads an archive back: the root folder's name and the files below it.
 ///
-/// Fails on anything that [`pack`] would not write: a second root, a path twice, a link, an unsafe path. Bytes behind
-/// the end of the tar stream are checked too, since the gzip trailer covers them.
+/// Fails on a second root, a path twice, a link, an unsafe path, and on more than [`MAX_UNPACKED_BYTES`]. Entries for
+/// folders, which other packers write, are passed over. The gzip trailer covers everything up to the end.
 pub fn unpack(archive: &[u8]) -> Result<(String, Files)> {
     let mut files = Files::new();
     let mut root: Option<String> = None;
-    let mut tar = tar::Archive::new(GzDecoder::new(archive));
+    let mut left = MAX_UNPACKED_BYTES;
+    // One byte more than the limit is enough to see that it is passed.
+    let mut tar = tar::Archive::new(GzDecoder::new(archive).take(MAX_UNPACKED_BYTES + 1));
     for entry in tar.entries().context("reading the archive")? {
         let mut entry = entry.context("reading the archive")?;
+        let kind = entry.header().entry_type();
+        if kind.is_dir() || kind.is_pax_global_extensions() {
+            continue;
+        }
         let path = String::from_utf8(entry.path_bytes().into_owned()).context("an entry's name is not UTF-8")?;
-        ensure!(entry.header().entry_type().is_file(), "{path} is not a regular file");
+        ensure!(kind.is_file(), "{path} is not a regular file");
         let (folder, path) = path.split_once('/').with_context(|| format!("{path} is not in a folder"))?;
-        ensure!(*root.get_or_insert_with(|| folder.to_owned()) == folder, "{folder}/ is a second root folder");
+        check_path(folder)?;
         check_path(path)?;
+        ensure!(*root.get_or_insert_with(|| folder.to_owned()) == folder, "{folder}/ is a second root folder");
+        ensure!(entry.size() <= left, "it unpacks to more than {} MiB", MAX_UNPACKED_BYTES / 1024 / 1024);
+        left -= entry.size();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).with_context(|| format!("reading {path}"))?;
+        ensure!(bytes.len() as u64 == entry.size(), "{path} is cut off");
         ensure!(files.insert(path.to_owned(), bytes).is_none(), "{path} is in the archive twice");
     }
     let mut rest = Vec::new();
@@ -142,6 +155,51 @@ mod tests {
             assert!(pack("demo", &files, 0).is_err(), "{path}");
         }
         assert!(pack("demo", &files(), MAX_MTIME + 1).is_err());
+    }
+
+    /// Packs entries as another packer may, whatever their paths and kinds.
+    fn foreign(entries: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(GzBuilder::new().write(Vec::new(), Compression::fast()));
+        for (path, kind, bytes) in entries {
+            let mut header = tar::Header::new_ustar();
+            // Set by hand, since the library itself refuses some of these.
+            header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_mode(0o644);
+            header.set_size(bytes.len() as u64);
+            header.set_cksum();
+            tar.append(&header, *bytes).unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap()
+    }
+
+    #[test]
+    fn what_no_chart_holds_is_refused() {
+        use tar::EntryType::{Directory, Regular, Symlink};
+        for (entries, expected) in [
+            (&[("/etc/passwd", Regular, &b"x"[..])][..], "not a safe path"),
+            (&[("demo/../x", Regular, b"x")], "not a safe path"),
+            (&[("../x", Regular, b"x")], "not a safe path"),
+            (&[("demo/link", Symlink, b"")], "not a regular file"),
+            (&[("demo/x", Regular, b"x"), ("other/x", Regular, b"x")], "second root folder"),
+            (&[("demo/x", Regular, b"x"), ("demo/x", Regular, b"y")], "twice"),
+            (&[("Chart.yaml", Regular, b"x")], "not in a folder"),
+            (&[], "the archive is empty"),
+        ] {
+            let error = unpack(&foreign(entries)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let folders = foreign(&[("demo/", Directory, b""), ("demo/x", Regular, b"x")]);
+        assert_eq!(unpack(&folders).unwrap().1.len(), 1, "folders are passed over");
+    }
+
+    #[test]
+    fn an_archive_that_unpacks_to_too_much_is_refused() {
+        let zeros = vec![0; 60 * 1024 * 1024];
+        let paths = ["demo/a", "demo/b", "demo/c", "demo/d"];
+        let bomb = foreign(&paths.map(|path| (path, tar::EntryType::Regular, zeros.as_slice())));
+        assert!(bomb.len() < 2 * 1024 * 1024);
+        assert!(unpack(&bomb).unwrap_err().to_string().contains("more than 200 MiB"));
     }
 
     #[test]

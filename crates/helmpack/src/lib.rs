@@ -9,4 +9,5 @@ pub mod chart;
 pub mod checksum;
 pub mod ignore;
 pub mod lock;
+pub mod repository;
 pub mod yaml;

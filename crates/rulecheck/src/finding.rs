@@ -60,6 +60,13 @@ impl Finding {
         self
     }
 
+    /// Makes it a warning.
+    #[must_use]
+    pub fn warning(mut self) -> Finding {
+        self.severity = Severity::Warning;
+        self
+    }
+
     /// Adds what to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Finding {

@@ -52,5 +52,10 @@ fn data(model: &Model) -> Value {
             })
         })
         .collect();
-    json!({"chart": model.chart, "alerts": alerts, "dashboards": dashboards, "values": values})
+    let profiles = model.values.profiles.iter().map(|(name, fragments)| {
+        let own = fragments.iter().any(|fragment| fragment.owner == OWN);
+        json!({"name": name, "editions": if own { "both" } else { "full" }})
+    });
+    let profiles: Vec<Value> = profiles.collect();
+    json!({"chart": model.chart, "alerts": alerts, "dashboards": dashboards, "values": values, "profiles": profiles})
 }

@@ -1,13 +1,12 @@
-//! The chart as a whole: values that the schema knows, templates that hold together, dependencies that are pinned.
+//! The chart as a whole: templates that hold together, dependencies that are pinned and known.
 
 use std::collections::BTreeSet;
 
-use rulecheck::Finding;
-use serde_json::Value;
-
-use crate::model::Model;
-use crate::model::values::{Fragment, OWN};
+use crate::dependency;
+use crate::model::facts::Facts;
+use crate::model::{self, Model};
 use crate::sources::Sources;
+use rulecheck::Finding;
 
 /// What some template must hold, and what the chart would lack without it. Helm renders such a chart without a word.
 const NEEDED: [(&str, &str); 5] = [
@@ -21,18 +20,37 @@ const NEEDED: [(&str, &str); 5] = [
 pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
     let mut findings = templates(sources);
     findings.extend(pins(model));
-    let fragments = model.values.base.iter().chain(model.values.profiles.values().flatten());
-    for fragment in fragments.filter(|fragment| fragment.owner == OWN) {
-        unknown_values(
-            &model.values.schema,
-            &model.values.schema,
-            fragment,
-            &fragment.values,
-            &mut Vec::new(),
-            &mut findings,
-        );
+    findings.extend(facts(model));
+    findings
+}
+
+/// The facts of every dependency are there, and come from the archive that is pinned.
+fn facts(model: &Model) -> Vec<Finding> {
+    const HELP: &str = "run `cargo xtask vendor`, which makes it from the dependency's archive";
+    let mut findings = Vec::new();
+    for dependency in &model.chart.dependencies {
+        // Without a pin there is nothing to compare with, and that is reported already.
+        let Ok(pin) = dependency::pin(model, dependency) else { continue };
+        let path = model::facts::path(&dependency.name, &dependency.version);
+        let of = |facts: &&Facts| facts.dependency == dependency.name && facts.version == dependency.version;
+        let Some(facts) = model.facts.iter().find(of) else {
+            findings.push(Finding::error(&path, 1, "file/syntax", "the file is missing").help(HELP));
+            continue;
+        };
+        if facts.archive_sha256 != pin {
+            let message = format!(
+                "made from an archive with the sha256 {}, the pin is {}",
+                short(&facts.archive_sha256),
+                short(pin)
+            );
+            findings.push(Finding::error(&path, 4, "file/stale", message).help(HELP).warning());
+        }
     }
     findings
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 fn pins(model: &Model) -> Vec<Finding> {
@@ -92,42 +110,4 @@ fn named<'a>(text: &'a str, keyword: &str) -> Vec<(usize, &'a str)> {
         found.extend(pieces.filter_map(|piece| Some((number, piece.split_once('"')?.0))));
     }
     found
-}
-
-/// Keys that the schema does not know would fail every installation with the chart's own defaults.
-fn unknown_values(
-    root: &Value,
-    schema: &Value,
-    fragment: &Fragment,
-    values: &Value,
-    path: &mut Vec<String>,
-    findings: &mut Vec<Finding>,
-) {
-    let schema = resolve(root, schema);
-    let (Some(values), Some(known)) = (values.as_object(), schema["properties"].as_object()) else {
-        return;
-    };
-    for (key, value) in values {
-        path.push(key.clone());
-        match known.get(key) {
-            Some(schema) => unknown_values(root, schema, fragment, value, path, findings),
-            None if schema["additionalProperties"] == Value::Bool(false) => {
-                let near = known.keys().min_by_key(|candidate| strsim::levenshtein(candidate, key));
-                let message = format!("values/schema.yaml does not know the value `{}`", path.join("."));
-                let finding = Finding::error(&fragment.path, fragment.line_of(path), "file/syntax", message);
-                findings.push(match near {
-                    Some(near) => finding.help(format!("did you mean `{near}`? A new value is declared there first")),
-                    None => finding,
-                });
-            }
-            None => {}
-        }
-        path.pop();
-    }
-}
-
-/// Follows `{$ref: "#/definitions/name"}`.
-fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
-    let target = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
-    target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
 }

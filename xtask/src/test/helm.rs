@@ -1,11 +1,13 @@
 //! Both Helm majors on the packed archive: it lints, it renders what the sources say, and values do what they promise.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_yaml::Value;
 use xshell::cmd;
 
 use super::rendered::{KUBE_VERSION, Rendered, text_at};
-use super::{Case, Context};
+use super::{Case, Context, typed};
 use crate::tools::{HELM3, HELM4, Tool};
 
 /// The alerts of Gorax's own rules, which the requirements name: none may get lost.
@@ -40,6 +42,9 @@ pub(super) fn cases() -> Vec<Case> {
         case("render: values that cannot work are refused", refusals);
         case("render: named environments", environments);
         case("render: selector labels and names", names);
+        case("render: every field of our custom resources exists", |context, helm| {
+            typed::check(&context.model, &Rendered::template(context, helm, &[])?)
+        });
     }
     cases.push(Case::new("helm3 and helm4 render the same", &[HELM3, HELM4], |context| {
         for arguments in [&[][..], &["--set", "gorax.environments.a.namespace=x,alerts.minSeverity=warning"]] {
@@ -53,11 +58,14 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn lint(context: &Context, helm: Tool) -> Result<()> {
-    let (helm, archive) = (context.tool(helm)?, &context.archive);
-    let output = cmd!(context.shell, "{helm} lint --strict --kube-version {KUBE_VERSION} {archive}")
-        .quiet()
-        .ignore_status()
-        .output()?;
+    lint_chart(context, helm, &context.archive, &[])
+}
+
+/// Lints any chart with any values; a warning fails too.
+pub(super) fn lint_chart(context: &Context, helm: Tool, chart: &Path, arguments: &[&str]) -> Result<()> {
+    let helm = context.tool(helm)?;
+    let command = cmd!(context.shell, "{helm} lint --strict --kube-version {KUBE_VERSION} {chart} {arguments...}");
+    let output = command.quiet().ignore_status().output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success() && !text.contains("[WARNING]") && !text.contains("[ERROR]"), "{text}");
     Ok(())

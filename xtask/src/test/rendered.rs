@@ -1,6 +1,7 @@
 //! What `helm template` renders, as parsed objects.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize as _;
@@ -21,12 +22,23 @@ pub(super) struct Rendered {
 impl Rendered {
     /// Renders the archive as release `gorax-monitoring`.
     pub(super) fn template(context: &Context, helm: Tool, arguments: &[&str]) -> Result<Rendered> {
-        Rendered::release(context, helm, "gorax-monitoring", arguments)
+        Rendered::chart(context, helm, &context.archive, "gorax-monitoring", arguments)
     }
 
     /// Renders the archive as any release.
     pub(super) fn release(context: &Context, helm: Tool, release: &str, arguments: &[&str]) -> Result<Rendered> {
-        match template(context, helm, release, arguments)? {
+        Rendered::chart(context, helm, &context.archive, release, arguments)
+    }
+
+    /// Renders any chart as any release.
+    pub(super) fn chart(
+        context: &Context,
+        helm: Tool,
+        chart: &Path,
+        release: &str,
+        arguments: &[&str],
+    ) -> Result<Rendered> {
+        match template(context, helm, chart, release, arguments)? {
             Ok(text) => Rendered::parse(&text),
             Err(error) => bail!("helm template failed: {error}"),
         }
@@ -34,7 +46,12 @@ impl Rendered {
 
     /// The message of a render that must fail.
     pub(super) fn refused(context: &Context, helm: Tool, arguments: &[&str]) -> Result<String> {
-        match template(context, helm, "gorax-monitoring", arguments)? {
+        Rendered::chart_refused(context, helm, &context.archive, arguments)
+    }
+
+    /// The same of any chart.
+    pub(super) fn chart_refused(context: &Context, helm: Tool, chart: &Path, arguments: &[&str]) -> Result<String> {
+        match template(context, helm, chart, "gorax-monitoring", arguments)? {
             Ok(_) => bail!("helm template {} was expected to fail", arguments.join(" ")),
             Err(error) => Ok(error),
         }
@@ -86,11 +103,17 @@ pub(super) fn text_at<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// What helm printed, or its message.
-fn template(context: &Context, helm: Tool, release: &str, arguments: &[&str]) -> Result<Result<String, String>> {
-    let (helm, archive) = (context.tool(helm)?, &context.archive);
+fn template(
+    context: &Context,
+    helm: Tool,
+    chart: &Path,
+    release: &str,
+    arguments: &[&str],
+) -> Result<Result<String, String>> {
+    let helm = context.tool(helm)?;
     let command = cmd!(
         context.shell,
-        "{helm} template {release} {archive} --namespace monitoring --kube-version {KUBE_VERSION} {arguments...}"
+        "{helm} template {release} {chart} --namespace monitoring --kube-version {KUBE_VERSION} {arguments...}"
     );
     let output = command.quiet().ignore_status().output()?;
     let text = String::from_utf8(output.stdout).context("helm printed no UTF-8")?;

@@ -18,9 +18,11 @@ impl Checkout {
         let _ = fs::remove_dir_all(&folder);
         let root = folder.join(path);
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for part in ["alerts", "dashboards", "metrics", "values", "chart", "docs"] {
+        for part in ["alerts", "dashboards", "metrics", "values", "chart", "docs", "upstream"] {
             copy(&source.join(part), &root.join(part));
         }
+        // What was vendored here is not part of the sources.
+        let _ = fs::remove_dir_all(root.join("chart/charts"));
         fs::copy(source.join("CHANGELOG.md"), root.join("CHANGELOG.md")).unwrap();
         Checkout { folder, root }
     }
@@ -28,6 +30,7 @@ impl Checkout {
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.env("CARGO_MANIFEST_DIR", self.root.join("xtask")).env_remove("SOURCE_DATE_EPOCH");
+        command.env("GORAX_MONITORING_CACHE", self.cache());
         command.stdin(Stdio::null());
         command
     }
@@ -39,6 +42,11 @@ impl Checkout {
     pub fn package(&self) {
         let output = self.run(&["package"]);
         assert!(output.status.success(), "{}", stderr(&output));
+    }
+
+    /// The cache of this copy, empty at first.
+    pub fn cache(&self) -> PathBuf {
+        self.folder.join("cache")
     }
 
     pub fn path(&self, path: &str) -> PathBuf {
@@ -56,21 +64,48 @@ impl Checkout {
         fs::copy(self.path(from), self.path(to)).unwrap();
     }
 
-    /// Every file below chart/ and dist/ with its bytes.
+    /// Every file below chart/, dist/ and upstream/ and in the cache with its bytes.
     pub fn outputs(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
-        for folder in ["chart", "dist"] {
+        for folder in ["chart", "dist", "upstream"] {
             list(&self.path(folder), &mut files);
         }
+        list(&self.cache(), &mut files);
         files
     }
 
-    pub fn archive(&self) -> Vec<u8> {
-        let mut archives: Vec<PathBuf> = fs::read_dir(self.path("dist")).unwrap().map(|e| e.unwrap().path()).collect();
-        archives.retain(|path| path.extension().is_some_and(|extension| extension == "tgz"));
-        assert_eq!(archives.len(), 1, "{archives:?}");
-        fs::read(&archives[0]).unwrap()
+    /// The archives in dist/, by name.
+    pub fn archives(&self) -> BTreeMap<String, Vec<u8>> {
+        let names = fs::read_dir(self.path("dist")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let names = names.filter(|name| name.ends_with(".tgz"));
+        names.map(|name| (name.clone(), fs::read(self.path("dist").join(name)).unwrap())).collect()
     }
+
+    /// The archive of the addon edition in dist/.
+    pub fn addon(&self) -> Vec<u8> {
+        self.archives().remove("gorax-monitoring-addon-0.1.0.tgz").unwrap()
+    }
+
+    /// Imports the stand-in as the pinned dependency, so that both editions can be built.
+    pub fn vendor_stand_in(&self) {
+        let path = self.folder.join("stand-in.tgz");
+        fs::write(&path, stand_in("88.5.3")).unwrap();
+        let output = self.run(&["vendor", "--from", path.to_str().unwrap(), "--pin"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+}
+
+/// The stand-in for kube-prometheus-stack, packed, as any version.
+pub fn stand_in(version: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand-in/kube-prometheus-stack");
+    let mut paths = BTreeMap::new();
+    list(&folder, &mut paths);
+    let relative = |path: &Path| path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
+    let mut files: helmpack::archive::Files =
+        paths.iter().map(|(path, bytes)| (relative(path), bytes.clone())).collect();
+    let chart = String::from_utf8(files.remove("Chart.yaml").unwrap()).unwrap();
+    files.insert("Chart.yaml".to_owned(), chart.replace("88.5.3", version).into_bytes());
+    helmpack::archive::pack("kube-prometheus-stack", &files, 0).unwrap()
 }
 
 impl Drop for Checkout {

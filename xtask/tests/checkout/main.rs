@@ -4,3 +4,5 @@
 mod bad_input;
 mod copy;
 mod package;
+mod server;
+mod vendor;

@@ -14,12 +14,14 @@ fn twenty_packages_in_varied_environments_are_one_archive() {
     for index in 0..20_u64 {
         let depth = "some folder/ü".repeat(usize::try_from(index % 4).unwrap()) + &format!("copy-{index}");
         let checkout = Checkout::new(&format!("twenty-{index}"), &depth);
+        checkout.vendor_stand_in();
         shuffle_times(&checkout.root, &mut (index + 1));
         let umask = ["022", "077", "002", "000"][usize::try_from(index % 4).unwrap()];
         let output = Command::new("sh")
             .args(["-c", &format!("umask {umask}; exec \"$0\" package"), env!("CARGO_BIN_EXE_xtask")])
             .current_dir("/")
             .env("CARGO_MANIFEST_DIR", checkout.path("xtask"))
+            .env("GORAX_MONITORING_CACHE", checkout.cache())
             .env_remove("SOURCE_DATE_EPOCH")
             .env("TZ", ["UTC", "Asia/Tokyo", "America/St_Johns", ""][usize::try_from(index % 4).unwrap()])
             .env("LANG", ["C", "de_DE.UTF-8", "tr_TR.UTF-8"][usize::try_from(index % 3).unwrap()])
@@ -27,7 +29,9 @@ fn twenty_packages_in_varied_environments_are_one_archive() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
-        *archives.entry(checkout.archive()).or_insert(0) += 1;
+        let both = checkout.archives();
+        assert_eq!(both.len(), 2, "the addon and the full edition");
+        *archives.entry(both).or_insert(0) += 1;
     }
     assert_eq!(archives.into_values().collect::<Vec<_>>(), [20]);
 }
@@ -50,11 +54,11 @@ fn shuffle_times(folder: &Path, seed: &mut u64) {
 fn the_time_of_the_files_can_be_set() {
     let checkout = Checkout::new("epoch", "checkout");
     checkout.package();
-    let plain = checkout.archive();
+    let plain = checkout.addon();
     let chart = checkout.outputs();
     let output = checkout.command().arg("package").env("SOURCE_DATE_EPOCH", "1000000000").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_ne!(checkout.archive(), plain);
+    assert_ne!(checkout.addon(), plain);
     // The committed files do not follow it, or a rebuild would make them stale.
     let after = checkout.outputs();
     assert!(
@@ -135,7 +139,9 @@ fn stale_files_are_named_with_their_first_difference() {
 fn editions_that_cannot_be_built_are_a_warning_or_with_require_all_an_error() {
     let checkout = Checkout::new("editions", "checkout");
     let output = checkout.run(&["package"]);
-    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("full   not built: "));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success());
+    assert!(text.contains("full   not built: ") && text.contains("`cargo xtask vendor --from PATH`"), "{text}");
     for arguments in [&["package", "--require-all"][..], &["package", "--edition", "full"]] {
         let output = checkout.run(arguments);
         assert_eq!(output.status.code(), Some(1));
@@ -156,5 +162,6 @@ fn what_an_earlier_run_built_is_taken_away() {
         fs::read_dir(checkout.path("dist")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let archive = "gorax-monitoring-addon-0.1.1.tgz";
-    assert_eq!(names, ["SHA256SUMS", archive, &format!("{archive}.contents.sha256"), "mine.txt"]);
+    let contents = format!("{archive}.contents.sha256");
+    assert_eq!(names, ["SHA256SUMS", archive, &contents, "mine.txt", "package.json"]);
 }
