@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Result;
 use rulecheck::{Finding, checks};
 
-use crate::failure::{count, on_errors};
+use crate::failure::{Findings, Reported, count, on_errors};
 use crate::flags;
 use crate::model::Model;
 use crate::sources::Sources;
@@ -19,12 +19,16 @@ use crate::sources::Sources;
 impl flags::Check {
     pub fn run(self, root: &Path) -> Result<()> {
         let sources = Sources::read(root)?;
-        let model = Model::parse(&sources)?;
-        let findings = on_errors(findings(&sources, &model))?;
+        let (findings, looked_at) = match Model::parse(&sources) {
+            Ok(model) => {
+                let (alerts, dashboards) = (model.alerts().count(), model.dashboards.len());
+                (findings(&sources, &model), format!("{alerts} alerts and {dashboards} dashboards"))
+            }
+            Err(Findings(findings)) => (findings, "the sources, which cannot be read".to_owned()),
+        };
         findings.iter().for_each(|finding| println!("{finding}"));
-        let (alerts, dashboards) = (model.alerts().count(), model.dashboards.len());
-        println!("{} in {alerts} alerts and {dashboards} dashboards", count(&findings));
-        Ok(())
+        println!("{} in {looked_at}", count(&findings));
+        on_errors(findings).map(|_| ()).map_err(|_| Reported.into())
     }
 }
 

@@ -20,6 +20,18 @@ impl fmt::Display for Findings {
     }
 }
 
+/// Ends a command that has said on stdout all there is to say.
+#[derive(Debug)]
+pub struct Reported;
+
+impl std::error::Error for Reported {}
+
+impl fmt::Display for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("reported above")
+    }
+}
+
 /// Ends a command if there is an error among the findings; warnings alone pass.
 pub fn on_errors(mut findings: Vec<Finding>) -> Result<Vec<Finding>, Findings> {
     findings.sort();
@@ -45,9 +57,10 @@ pub fn count(findings: &[Finding]) -> String {
 
 /// Prints why a command failed, on stderr, and gives its exit status.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    match error.downcast_ref::<Findings>() {
-        Some(findings) => eprintln!("{findings}"),
-        None => eprintln!("error: {error:#}"),
+    if let Some(findings) = error.downcast_ref::<Findings>() {
+        eprintln!("{findings}");
+    } else if !error.is::<Reported>() {
+        eprintln!("error: {error:#}");
     }
     ExitCode::FAILURE
 }

@@ -129,6 +129,9 @@ fn read_rules(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<RuleFile> {
             Err(finding) => findings.push(finding),
         }
     }
+    for file in rules.iter().filter(|file| file.rules().next().is_none()) {
+        findings.push(Finding::error(&file.path, 1, "file/syntax", "the file holds no rule"));
+    }
     unique_groups(&rules, findings);
     rules
 }

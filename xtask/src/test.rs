@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use helmpack::archive::Files;
 use xshell::{Shell, TempDir};
 
+use crate::failure::Reported;
 use crate::flags;
 use crate::model::Model;
 use crate::package;
@@ -138,11 +139,8 @@ impl flags::Test {
         }
         let Tally { passed, failed, skipped } = tally;
         println!("{passed} passed, {failed} failed, {skipped} skipped");
-        if failed > 0 {
-            // The count is the last line, so no error message follows it.
-            std::process::exit(1);
-        }
-        Ok(())
+        // The count is the last line, so no error message follows it.
+        if failed == 0 { Ok(()) } else { Err(Reported.into()) }
     }
 }
 

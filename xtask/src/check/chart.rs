@@ -21,6 +21,11 @@ pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
     let mut findings = templates(sources);
     findings.extend(pins(model));
     findings.extend(facts(model));
+    for (folder, empty) in [("alerts", model.rules.is_empty()), ("dashboards", model.dashboards.is_empty())] {
+        if empty {
+            findings.push(Finding::error(folder, 1, "file/syntax", "the folder is empty; the chart would not render"));
+        }
+    }
     findings
 }
 
