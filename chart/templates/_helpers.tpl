@@ -43,10 +43,108 @@ Takes a dict of `root`, `name`, `values`.
     "dbMaxOpenConnections" ($values.dbMaxOpenConnections | default .root.Values.gorax.dbMaxOpenConnections)
     "selector" ($values.selector | default dict)
     "port" ($values.port | default "http")
+    "workerSelector" ($values.workerSelector | default dict)
+    "workerPort" ($values.workerPort | default "")
   | toJson -}}
 {{- end -}}
 
-{{/* The label selector of the API's Service, by layout. */}}
+{{/*
+The environments to watch, as JSON `{"list": […]}`: the named ones, or one without a namespace, which stands for
+discovery. Everything about an installation that cannot work fails here.
+*/}}
+{{- define "gorax-monitoring.environments" -}}
+{{- $root := . -}}
+{{- $environments := list -}}
+{{- $namespaces := dict -}}
+{{- range $name, $values := .Values.gorax.environments -}}
+{{- $environment := include "gorax-monitoring.environment" (dict "root" $root "name" $name "values" $values) | fromJson -}}
+{{- with get $namespaces $environment.namespace -}}
+{{- fail (printf "gorax.environments.%s and gorax.environments.%s are both in namespace %s: their targets could not be told apart; name one of them" . $name $environment.namespace) -}}
+{{- end -}}
+{{- $_ := set $namespaces $environment.namespace $name -}}
+{{- $environments = append $environments $environment -}}
+{{- end -}}
+{{- if not $environments -}}
+{{- $environments = list (dict "name" "" "namespace" "" "layout" .Values.gorax.layout "keepService" "" "selector" dict "port" "http" "workerSelector" dict "workerPort" "") -}}
+{{- end -}}
+{{- dict "list" $environments | toJson -}}
+{{- end -}}
+
+{{/* The name of a monitor of an environment: takes a dict of `root`, `what` and `environment`. */}}
+{{- define "gorax-monitoring.monitorName" -}}
+{{ include "gorax-monitoring.fullname" .root }}-{{ .what }}{{ with .environment.name }}-{{ . }}{{ end }}
+{{- end -}}
+
+{{/* Where a monitor looks. */}}
+{{- define "gorax-monitoring.namespaceSelector" -}}
+{{- if .namespace -}}
+matchNames: [{{ .namespace | quote }}]
+{{- else -}}
+any: true
+{{- end -}}
+{{- end -}}
+
+{{/* What API and worker have in common as endpoints: takes a dict of `root`, `port` and `job`. */}}
+{{- define "gorax-monitoring.endpoint" -}}
+{{- $scrape := .root.Values.gorax.scrape -}}
+port: {{ .port | quote }}
+path: /metrics
+scheme: {{ ternary "https" "http" $scrape.tls.enabled }}
+interval: {{ $scrape.interval }}
+scrapeTimeout: {{ $scrape.timeout }}
+{{- with $scrape.tls }}
+{{- if .enabled }}
+tlsConfig:
+  {{- with .ca }}
+  ca:
+    secret: {name: {{ .secret | quote }}, key: {{ .key | quote }}}
+  {{- end }}
+  {{- with .cert }}
+  cert:
+    secret: {name: {{ .secret | quote }}, key: {{ .key | quote }}}
+  {{- end }}
+  {{- with .key }}
+  keySecret: {name: {{ .secret | quote }}, key: {{ .key | quote }}}
+  {{- end }}
+  {{- with .serverName }}
+  serverName: {{ . | quote }}
+  {{- end }}
+  {{- if .insecureSkipVerify }}
+  insecureSkipVerify: true
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- if or $scrape.dropWorkflowBuckets $scrape.metricRelabelings }}
+metricRelabelings:
+  {{- if $scrape.dropWorkflowBuckets }}
+  - action: drop
+    sourceLabels: [__name__]
+    regex: gorax_workflow_execution_duration_seconds_bucket
+  {{- end }}
+  {{- with $scrape.metricRelabelings }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+relabelings:
+  {{- with trim .relabelings }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  # The operator would name the job after the object, which has the overlay's prefix; rules ask for this name.
+  - action: replace
+    targetLabel: job
+    replacement: {{ .job }}
+  {{- with $scrape.relabelings }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Bounds of one scrape; zero stands for none, as in Prometheus. */}}
+{{- define "gorax-monitoring.scrapeLimits" -}}
+sampleLimit: {{ .Values.gorax.scrape.sampleLimit | int64 }}
+labelLimit: {{ .Values.gorax.scrape.labelLimit | int64 }}
+{{- end -}}
+
+{{/* The label selector of the API's Service, by layout; that of its pods is the same in the two known layouts. */}}
 {{- define "gorax-monitoring.apiSelector" -}}
 {{- if eq .layout "kustomize" -}}
 matchLabels:
@@ -67,6 +165,28 @@ matchExpressions:
 {{- toYaml .selector -}}
 {{- else -}}
 {{- fail (printf "unknown layout %q: use auto, kustomize, deployment-guide or custom" .layout) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The label selector of the workers' pods, by layout. */}}
+{{- define "gorax-monitoring.workerSelector" -}}
+{{- if eq .layout "kustomize" -}}
+matchLabels:
+  app: gorax
+  component: worker
+{{- else if eq .layout "deployment-guide" -}}
+matchLabels:
+  app: gorax-worker
+{{- else if eq .layout "auto" -}}
+matchExpressions:
+  - key: app
+    operator: In
+    values: [gorax, gorax-worker]
+{{- else -}}
+{{- if not .workerSelector -}}
+{{- fail (printf "layout custom needs the labels of the workers' pods: set gorax.environments.%s.workerSelector.matchLabels, or gorax.worker.podMonitor.enabled to false" (.name | default "<name>")) -}}
+{{- end -}}
+{{- toYaml .workerSelector -}}
 {{- end -}}
 {{- end -}}
 

@@ -64,7 +64,8 @@ impl Rendered {
         let rendered = Rendered { objects };
         let mut names = BTreeMap::new();
         for object in &rendered.objects {
-            let id = (text_at(object, "kind"), text_at(&object["metadata"], "name"));
+            let metadata = &object["metadata"];
+            let id = (text_at(object, "kind"), text_at(metadata, "namespace"), text_at(metadata, "name"));
             ensure!(names.insert(id, ()).is_none(), "{id:?} is rendered twice");
         }
         Ok(rendered)
