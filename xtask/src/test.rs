@@ -5,6 +5,7 @@ mod full;
 mod helm;
 mod prometheus;
 mod rendered;
+mod targets;
 mod typed;
 mod workspace;
 
@@ -146,8 +147,9 @@ impl flags::Test {
 
 fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
     tally.passed("sources can be read, checked and packed");
-    let cases =
-        [workspace::cases(), prometheus::cases(context), helm::cases(), full::cases(context)].into_iter().flatten();
+    let cases = [workspace::cases(), prometheus::cases(context), helm::cases(), targets::cases(), full::cases(context)]
+        .into_iter()
+        .flatten();
     for case in cases {
         match context.lacks(&case.needs) {
             Some(why) if require_tools => tally.failed(&case.name, &format!("--require-tools, but {why}")),

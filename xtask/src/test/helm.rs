@@ -428,7 +428,7 @@ fn same_files_as_helm(context: &Context) -> Result<()> {
 }
 
 /// Renders with a values file.
-fn with_values(context: &Context, helm: Tool, values: &str) -> Result<Rendered> {
+pub(super) fn with_values(context: &Context, helm: Tool, values: &str) -> Result<Rendered> {
     let file = context.temporary.path().join("values.yaml");
     context.shell.write_file(&file, values)?;
     Rendered::template(context, helm, &["-f", &file.to_string_lossy()])
