@@ -3,10 +3,12 @@
 
 mod full;
 mod helm;
+mod overrides;
 mod prometheus;
 mod rendered;
 mod targets;
 mod typed;
+mod wiring;
 mod workspace;
 
 use std::path::{Path, PathBuf};
@@ -55,9 +57,23 @@ struct Case {
 
 type Run = Box<dyn Fn(&Context) -> Result<()>>;
 
+/// A case's name, and what it does with either Helm.
+type HelmCase = (&'static str, fn(&Context, Tool) -> Result<()>);
+
 impl Case {
     fn new(name: impl Into<String>, needs: &[Tool], run: impl Fn(&Context) -> Result<()> + 'static) -> Case {
         Case { name: name.into(), needs: needs.to_vec(), run: Box::new(run) }
+    }
+
+    /// The same cases for both Helm majors.
+    fn for_both(cases: &[HelmCase]) -> Vec<Case> {
+        let both = [tools::HELM3, tools::HELM4].into_iter();
+        both.flat_map(|helm| {
+            cases.iter().map(move |&(name, run)| {
+                Case::new(format!("{} {name}", helm.name), &[helm], move |context| run(context, helm))
+            })
+        })
+        .collect()
     }
 }
 
@@ -147,9 +163,16 @@ impl flags::Test {
 
 fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
     tally.passed("sources can be read, checked and packed");
-    let cases = [workspace::cases(), prometheus::cases(context), helm::cases(), targets::cases(), full::cases(context)]
-        .into_iter()
-        .flatten();
+    let cases = [
+        workspace::cases(),
+        prometheus::cases(context),
+        helm::cases(),
+        overrides::cases(),
+        wiring::cases(),
+        targets::cases(),
+        full::cases(context),
+    ];
+    let cases = cases.into_iter().flatten();
     for case in cases {
         match context.lacks(&case.needs) {
             Some(why) if require_tools => tally.failed(&case.name, &format!("--require-tools, but {why}")),

@@ -44,6 +44,13 @@ impl Rendered {
         }
     }
 
+    /// Renders the archive with a values file.
+    pub(super) fn values(context: &Context, helm: Tool, values: &str) -> Result<Rendered> {
+        let file = context.temporary.path().join("values.yaml");
+        context.shell.write_file(&file, values)?;
+        Rendered::template(context, helm, &["-f", &file.to_string_lossy()])
+    }
+
     /// The message of a render that must fail.
     pub(super) fn refused(context: &Context, helm: Tool, arguments: &[&str]) -> Result<String> {
         Rendered::chart_refused(context, helm, &context.archive, arguments)

@@ -8,10 +8,9 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_yaml::Value;
 
-use super::helm::with_values;
 use super::rendered::{Rendered, text_at};
 use super::{Case, Context};
-use crate::tools::{HELM3, HELM4, Tool};
+use crate::tools::Tool;
 
 const MODEL: &str = include_str!("gorax.yaml");
 
@@ -52,16 +51,11 @@ struct Pod {
 type Target = (String, String, u16, String);
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for helm in [HELM3, HELM4] {
-        let mut case = |name: &str, run: fn(&Context, Tool) -> Result<()>| {
-            cases.push(Case::new(format!("{} targets: {name}", helm.name), &[helm], move |context| run(context, helm)));
-        };
-        case("discovery finds the API of every layout, and nothing else", discovery);
-        case("a named environment finds its API alone, and its deployments by name", named);
-        case("the workers' monitor finds the workers of every layout", workers);
-    }
-    cases
+    Case::for_both(&[
+        ("targets: discovery finds the API of every layout, and nothing else", discovery),
+        ("targets: a named environment finds its API alone, and its deployments by name", named),
+        ("targets: the workers' monitor finds the workers of every layout", workers),
+    ])
 }
 
 fn model() -> Result<Vec<Deployed>> {
@@ -99,7 +93,7 @@ fn named(context: &Context, helm: Tool) -> Result<()> {
             let values = format!(
                 "gorax: {{environments: {{{name}: {{namespace: {namespace}, layout: {layout}, namePrefix: '{prefix}'}}}}}}"
             );
-            let rendered = with_values(context, helm, &values)?;
+            let rendered = Rendered::values(context, helm, &values)?;
             let found = targets(&rendered, &model)?;
             ensure!(found == apis([deployed]), "{name} as {layout}: {found:#?}");
             let rules = rendered.rules();
