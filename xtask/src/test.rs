@@ -6,6 +6,7 @@ mod helm;
 mod overrides;
 mod prometheus;
 mod rendered;
+mod sources;
 mod targets;
 mod typed;
 mod wiring;
@@ -169,6 +170,7 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         helm::cases(),
         overrides::cases(),
         wiring::cases(),
+        sources::cases(),
         targets::cases(),
         full::cases(context),
     ];

@@ -9,11 +9,12 @@ use crate::sources::Sources;
 use rulecheck::Finding;
 
 /// What some template must hold, and what the chart would lack without it. Helm renders such a chart without a word.
-const NEEDED: [(&str, &str); 5] = [
+const NEEDED: [(&str, &str); 6] = [
     ("files/rules/", "the chart would carry the rule files and render none"),
     ("files/dashboards/", "the chart would carry the dashboards and render none"),
     ("kind: ServiceMonitor", "nothing would scrape Gorax"),
     ("record: gorax:environment:info", "rules that join the environments would never fire"),
+    ("record: gorax:source:info", "rules that join the sources would never fire"),
     ("record: gorax:db_pool_limit:connections", "rules that join the pool's limit would never fire"),
 ];
 

@@ -39,8 +39,11 @@ fn run(command: xshell::Cmd<'_>) -> Result<()> {
 
 fn rendered_rules(context: &Context) -> Result<()> {
     let promtool = context.tool(PROMTOOL)?;
-    let variants =
-        ["", "gorax.environments.production.namespace=gorax-prod,alerts.overrides.HighMemoryUsage.threshold=1e6"];
+    let variants = [
+        "",
+        "gorax.environments.production.namespace=gorax-prod,alerts.overrides.HighMemoryUsage.threshold=1e6",
+        "sources.redis.a.environment=gorax-prod,sources.redis.a.address=h:1",
+    ];
     for set in variants {
         let rendered = Rendered::template(context, HELM4, &["--set", set])?;
         for object in rendered.of_kind("PrometheusRule") {

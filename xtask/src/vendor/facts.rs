@@ -12,7 +12,7 @@ use crate::dependency::{self, Archive};
 use crate::model::facts::Facts;
 
 /// The kinds of custom resources that our templates render.
-const KINDS: [&str; 4] = ["PodMonitor", "Probe", "PrometheusRule", "ServiceMonitor"];
+const KINDS: [&str; 5] = ["PodMonitor", "Probe", "PrometheusRule", "ScrapeConfig", "ServiceMonitor"];
 
 /// Derives the facts, as the text of their file.
 pub fn derive(archive: &Archive) -> Result<String> {
@@ -228,6 +228,10 @@ fn collect_fields(schema: &Value, path: &str, fields: &mut BTreeMap<String, Stri
     };
     let map_of_values = schema["additionalProperties"].is_object();
     fields.insert(path.to_owned(), if map_of_values { "map".to_owned() } else { kind.to_owned() });
+    if path.ends_with("SDConfigs") {
+        // A ScrapeConfig has some twenty ways of discovery, most of its size; our templates use none of them.
+        return;
+    }
     for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
         collect_fields(schema, &format!("{path}.{name}"), fields);
     }
