@@ -30,11 +30,11 @@ impl flags::Assemble {
             if !stale.is_empty() {
                 return Err(Findings(stale).into());
             }
-            println!("{} generated files of chart/ are up to date", generated.len());
+            say!("{} generated files of chart/ are up to date", generated.len());
         } else {
             let _lock = Lock::take(root)?;
             let written = write(root, &generated)?;
-            println!("wrote {written} of {} generated files of chart/", generated.len());
+            say!("wrote {written} of {} generated files of chart/", generated.len());
         }
         Ok(())
     }

@@ -26,8 +26,8 @@ impl flags::Check {
             }
             Err(Findings(findings)) => (findings, "the sources, which cannot be read".to_owned()),
         };
-        findings.iter().for_each(|finding| println!("{finding}"));
-        println!("{} in {looked_at}", count(&findings));
+        findings.iter().for_each(|finding| say!("{finding}"));
+        say!("{} in {looked_at}", count(&findings));
         on_errors(findings).map(|_| ()).map_err(|_| Reported.into())
     }
 }

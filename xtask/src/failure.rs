@@ -58,9 +58,9 @@ pub fn count(findings: &[Finding]) -> String {
 /// Prints why a command failed, on stderr, and gives its exit status.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(findings) = error.downcast_ref::<Findings>() {
-        eprintln!("{findings}");
+        note!("{findings}");
     } else if !error.is::<Reported>() {
-        eprintln!("error: {error:#}");
+        note!("error: {error:#}");
     }
     ExitCode::FAILURE
 }

@@ -104,7 +104,7 @@ pub enum Edition {
 
 /// What `cargo xtask` prints without arguments: the commands, and what this machine lacks.
 pub fn overview(root: &Path) -> Result<()> {
-    println!("{}", Flags::command().render_help());
+    say!("{}", Flags::command().render_help());
     let mut missing = tools::missing(root);
     if let Ok(sources) = Sources::read(root)
         && let Ok(model) = Model::parse(&sources)
@@ -113,10 +113,10 @@ pub fn overview(root: &Path) -> Result<()> {
         missing.push(format!("{reason}; until then `cargo xtask package` builds the addon edition only"));
     }
     if missing.is_empty() {
-        println!("Nothing is missing on this machine.");
+        say!("Nothing is missing on this machine.");
     } else {
-        println!("Missing on this machine:");
-        missing.iter().for_each(|line| println!("  {line}"));
+        say!("Missing on this machine:");
+        missing.iter().for_each(|line| say!("  {line}"));
     }
     Ok(())
 }

@@ -4,13 +4,16 @@
 //! [`sources`] → [`model`] → [`check`] → [`assemble`] → [`package`]. [`vendor`] brings the dependencies that the full
 //! edition carries, [`output`] is the only one that writes, [`test`] proves the whole.
 
+// Before the others, since they print with its macros.
+#[macro_use]
+mod output;
+
 mod assemble;
 mod check;
 mod dependency;
 mod failure;
 mod flags;
 mod model;
-mod output;
 mod package;
 mod sources;
 mod test;

@@ -7,6 +7,26 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+/// Prints a line on stdout. Where nobody reads on, as behind `| head`, the work itself still goes on to its end;
+/// `println!` would panic there.
+macro_rules! say {
+    ($($line:tt)*) => {
+        {
+            // When the reader is gone there is nobody to tell.
+            let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($line)*)));
+        }
+    };
+}
+
+/// The same on stderr: progress and errors.
+macro_rules! note {
+    ($($line:tt)*) => {
+        {
+            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($line)*)));
+        }
+    };
+}
+
 /// Held while a command writes; two at once would take each other's temporary files.
 pub struct Lock(#[allow(dead_code, reason = "the lock lasts as long as the file is open")] File);
 
@@ -17,7 +37,7 @@ impl Lock {
         fs::create_dir_all(root.join("target")).context("creating target/")?;
         let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
         if file.try_lock().is_err() {
-            eprintln!("waiting for another `cargo xtask` that is writing");
+            note!("waiting for another `cargo xtask` that is writing");
             file.lock().with_context(|| format!("locking {}", path.display()))?;
         }
         Ok(Lock(file))

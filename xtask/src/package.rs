@@ -70,7 +70,7 @@ impl flags::Package {
         write_dist(&output, &artifacts)?;
         summary(&model, &built, unbuilt.as_deref(), &output, changed);
         if !warnings.is_empty() {
-            println!("check  {}; `cargo xtask check` prints them", count(&warnings));
+            say!("check  {}; `cargo xtask check` prints them", count(&warnings));
         }
         Ok(())
     }
@@ -142,7 +142,7 @@ fn write_dist(output: &Path, artifacts: &Files) -> Result<()> {
 
 fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path, changed: usize) {
     let groups = model.rules.iter().map(|file| file.groups.len()).sum::<usize>();
-    println!(
+    say!(
         "{} {}: {} alerts in {groups} groups, {} dashboards, {} profiles{}",
         model.chart.name,
         model.chart.version,
@@ -156,7 +156,7 @@ fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path,
         },
     );
     for built in built {
-        println!(
+        say!(
             "{:<6} {}  {} files, {:.1} kB, sha256 {}{}",
             built.edition,
             output.join(&built.archive).display(),
@@ -167,9 +167,9 @@ fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path,
         );
     }
     if let Some(reason) = unbuilt {
-        println!("full   not built: {reason}");
+        say!("full   not built: {reason}");
     }
-    println!("sums   {}", output.join(SUMS).display());
+    say!("sums   {}", output.join(SUMS).display());
 }
 
 #[cfg(test)]

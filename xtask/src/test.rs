@@ -127,17 +127,17 @@ struct Tally {
 impl Tally {
     fn passed(&mut self, name: &str) {
         self.passed += 1;
-        println!("ok    {name}");
+        say!("ok    {name}");
     }
 
     fn failed(&mut self, name: &str, why: &str) {
         self.failed += 1;
-        println!("FAIL  {name}\n{}", indent(why));
+        say!("FAIL  {name}\n{}", indent(why));
     }
 
     fn skipped(&mut self, name: &str, why: &str) {
         self.skipped += 1;
-        println!("skip  {name}: {why}");
+        say!("skip  {name}: {why}");
     }
 }
 
@@ -156,7 +156,7 @@ impl flags::Test {
             Err(error) => tally.failed("sources can be read, checked and packed", &format!("{error:#}")),
         }
         let Tally { passed, failed, skipped } = tally;
-        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        say!("{passed} passed, {failed} failed, {skipped} skipped");
         // The count is the last line, so no error message follows it.
         if failed == 0 { Ok(()) } else { Err(Reported.into()) }
     }

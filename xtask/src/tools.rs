@@ -98,7 +98,7 @@ impl Tool {
         }
         let (package, ldflags, folder) = (self.package, self.ldflags, root.join("tools"));
         let output = root.join("target/tools").join(self.name);
-        eprintln!("building {} from tools/go.mod (once; minutes when nothing is cached)", self.name);
+        note!("building {} from tools/go.mod (once; minutes when nothing is cached)", self.name);
         let mut build = cmd!(shell, "go build -C {folder} -ldflags {ldflags} -o {output} {package}").quiet();
         if offline {
             build = build.env("GOPROXY", "off").env("GOTOOLCHAIN", "local");
@@ -143,7 +143,7 @@ fn with_clock<T>(name: &str, work: impl FnOnce() -> T) -> T {
         done.store(true, Ordering::Relaxed);
         result
     });
-    eprintln!("{name}: {} s", started.elapsed().as_secs());
+    note!("{name}: {} s", started.elapsed().as_secs());
     result
 }
 

@@ -71,7 +71,7 @@ impl flags::Vendor {
             let _ = std::fs::remove_file(root.join(UNPINNED));
         }
         remove_other_versions(root, archive)?;
-        println!(
+        say!(
             "{} {}  {:.1} kB, sha256 {}{}",
             archive.name,
             archive.version,
@@ -79,9 +79,9 @@ impl flags::Vendor {
             archive.sha256,
             if pinned { "" } else { ", not the pinned archive: what is built with it is marked and never published" },
         );
-        println!("chart  chart/{}", archive.path());
-        println!("cache  {}", cache.path(&archive.sha256).display());
-        println!("facts  {facts_path}");
+        say!("chart  chart/{}", archive.path());
+        say!("cache  {}", cache.path(&archive.sha256).display());
+        say!("facts  {facts_path}");
         Ok(())
     }
 }

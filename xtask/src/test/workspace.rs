@@ -25,7 +25,7 @@ pub(super) fn rust_tests(root: &Path, offline: bool, tally: &mut Tally) -> Resul
     }
     tally.passed += passed;
     if output.status.success() && passed > 0 {
-        println!("ok    {NAME}: {passed} passed");
+        say!("ok    {NAME}: {passed} passed");
     } else {
         // The line that says so counts as one; a build that fails has no count of its own.
         tally.failed += failed.saturating_sub(1);

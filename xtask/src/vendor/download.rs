@@ -70,7 +70,7 @@ fn get(agent: &Agent, url: &str) -> Result<Vec<u8>> {
                 return Err(error.context(format!("{url} failed {TRIES} times")));
             }
             Err(Failure::Temporary(error)) => {
-                eprintln!("{url}: {error:#}; trying again in {:.1} s", pause.as_secs_f32());
+                note!("{url}: {error:#}; trying again in {:.1} s", pause.as_secs_f32());
                 std::thread::sleep(pause);
                 pause *= 2;
             }

@@ -165,3 +165,13 @@ fn what_an_earlier_run_built_is_taken_away() {
     let contents = format!("{archive}.contents.sha256");
     assert_eq!(names, ["SHA256SUMS", archive, &contents, "mine.txt", "package.json"]);
 }
+
+#[test]
+fn a_reader_that_goes_away_does_not_stop_the_work() {
+    let checkout = Checkout::new("pipe", "checkout");
+    let mut child = checkout.command().arg("package").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    drop(child.stderr.take());
+    assert!(child.wait().unwrap().success());
+    assert!(checkout.path("dist/SHA256SUMS").exists());
+}
