@@ -111,12 +111,16 @@ fn folder(context: &Context, helm: Tool, subject: &Subject) -> Result<()> {
     for (path, bytes) in &files {
         context.shell.write_file(folder.join(path), bytes)?;
     }
-    lint_chart(context, helm, &folder, &[])?;
-    let arguments = ["--set", "gorax.grafanaAdmin.create=false"];
-    let packed = render(context, helm, subject, &arguments)?;
-    let unpacked = Rendered::chart(context, helm, &folder, "gorax-monitoring", &arguments)?;
-    ensure!(packed.objects == unpacked.objects, "they render differently");
-    ensure!(packed.objects == render(context, helm, subject, &arguments)?.objects, "two renders differ");
+    for variant in variants(context) {
+        let mut arguments: Vec<&str> = variant.iter().map(String::as_str).collect();
+        lint_chart(context, helm, &folder, &arguments)?;
+        arguments.extend(["--set", "gorax.grafanaAdmin.create=false"]);
+        let packed = render(context, helm, subject, &arguments)?;
+        let unpacked = Rendered::chart(context, helm, &folder, "gorax-monitoring", &arguments)?;
+        ensure!(packed.objects == unpacked.objects, "{variant:?}: they render differently");
+        let again = render(context, helm, subject, &arguments)?;
+        ensure!(packed.objects == again.objects, "{variant:?}: two renders differ");
+    }
     Ok(())
 }
 
