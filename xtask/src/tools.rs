@@ -165,7 +165,7 @@ pub fn missing(root: &Path) -> Vec<String> {
         let go = Shell::new().is_ok_and(|shell| cmd!(shell, "go version").quiet().ignore_stderr().read().is_ok());
         let names = tools.join(", ");
         lines.push(match go {
-            true => format!("{names}: `cargo xtask test` builds from tools/go.mod"),
+            true => format!("{names}: `cargo xtask test` builds what is missing from tools/go.mod"),
             false => format!("Go, and {names}: `cargo xtask test` skips what needs them"),
         });
     }

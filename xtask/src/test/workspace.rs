@@ -46,12 +46,24 @@ pub(super) fn cases() -> Vec<Case> {
             let stale = assemble::stale(&context.root, &context.generated)?;
             if stale.is_empty() { Ok(()) } else { Err(Findings(stale).into()) }
         }),
-        Case::new("the archive holds just the files that its digest list names", &[], |context| {
+        Case::new("the addon's archive holds no dependency, lock, pins or ignored files", &[], |context| {
             let bytes = std::fs::read(&context.archive).context("reading the archive")?;
             let (root, files) = helmpack::archive::unpack(&bytes)?;
-            let unexpected: Vec<&String> = files.keys().filter(|path| context.model.ignore.ignores(path)).collect();
-            if root != "gorax-monitoring-addon" || !unexpected.is_empty() || files.contains_key("Chart.lock") {
-                bail!("root folder {root}, files that .helmignore names: {unexpected:?}");
+            let unwanted: Vec<&String> = files
+                .keys()
+                .filter(|path| {
+                    context.model.ignore.ignores(path)
+                        || path.starts_with("charts/")
+                        || matches!(path.as_str(), "Chart.lock" | "dependencies.sha256")
+                })
+                .collect();
+            let chart = files.get("Chart.yaml").context("there is no Chart.yaml")?;
+            let chart = helmpack::chart::Chart::parse(std::str::from_utf8(chart)?)?;
+            if root != chart.name || root != "gorax-monitoring-addon" || !chart.dependencies.is_empty() {
+                bail!("root folder {root}, chart {}, {} dependencies", chart.name, chart.dependencies.len());
+            }
+            if !unwanted.is_empty() {
+                bail!("it holds {unwanted:?}");
             }
             Ok(())
         }),
