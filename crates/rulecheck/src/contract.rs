@@ -3,6 +3,7 @@
 //! The format is described in `docs/metric-contract.md`; unknown fields are refused.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
 
@@ -94,6 +95,18 @@ pub enum Emitted {
     Optional,
 }
 
+/// The word of the contract's format.
+impl fmt::Display for Emitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Emitted::Live => "live",
+            Emitted::Dark => "dark",
+            Emitted::Constant => "constant",
+            Emitted::Optional => "optional",
+        })
+    }
+}
+
 /// Since when a metric's series are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,6 +128,9 @@ pub struct LabelValues {
     pub pattern: Option<String>,
     /// About how many values to expect.
     pub cardinality: Option<u64>,
+    /// Whether a series may lack the label.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 #[derive(Deserialize)]
@@ -170,16 +186,16 @@ impl Contract {
         both.map(|(label, _)| format!("label `{label}` has both `values` and `pattern`"))
     }
 
-    /// The metric that a series name belongs to, with `_bucket`, `_sum` and `_count` resolved by its type.
-    pub fn metric(&self, series: &str) -> Option<&Metric> {
+    /// The metric that a series name belongs to, and the suffix that its type adds: `_bucket`, `_sum`, `_count` or none.
+    pub fn metric(&self, series: &str) -> Option<(&Metric, &'static str)> {
         if let Some(metric) = self.metrics.get(series) {
-            return Some(metric);
+            return Some((metric, ""));
         }
-        ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
+        ["_bucket", "_sum", "_count"].into_iter().find_map(|suffix| {
             let metric = self.metrics.get(series.strip_suffix(suffix)?)?;
             match metric.kind {
-                Kind::Histogram => Some(metric),
-                Kind::Summary if *suffix != "_bucket" => Some(metric),
+                Kind::Histogram => Some((metric, suffix)),
+                Kind::Summary if suffix != "_bucket" => Some((metric, suffix)),
                 _ => None,
             }
         })

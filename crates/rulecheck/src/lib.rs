@@ -7,12 +7,15 @@ pub mod checks;
 pub mod contract;
 pub mod dashboard;
 pub mod exception;
+pub mod explain;
 pub mod finding;
+pub mod infer;
 mod lines;
 pub mod query;
 pub mod rules;
 pub mod yaml;
 
+pub use checks::Settings;
 pub use contract::Contract;
 pub use dashboard::Dashboard;
 pub use finding::{Finding, Severity};

@@ -59,6 +59,33 @@ pub fn metric_name(selector: &VectorSelector) -> Option<&str> {
     })
 }
 
+/// A Prometheus duration in seconds: `90s`, `1h30m`; `None` for what is none.
+pub fn seconds(duration: &str) -> Option<f64> {
+    if !crate::rules::is_duration(duration) {
+        return None;
+    }
+    let mut total = 0.0;
+    let mut rest = duration;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, tail) = rest.split_at(digits);
+        let unit = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let (unit, tail) = tail.split_at(unit);
+        let factor = match unit {
+            "y" => 365.0 * 86_400.0,
+            "w" => 7.0 * 86_400.0,
+            "d" => 86_400.0,
+            "h" => 3600.0,
+            "m" => 60.0,
+            "ms" => 0.001,
+            _ => 1.0,
+        };
+        total += number.parse::<f64>().ok()? * factor;
+        rest = tail;
+    }
+    Some(total)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +101,14 @@ mod tests {
         assert_eq!(names("quantile(scalar(a), b)"), ["a", "b"]);
         assert_eq!(names("max_over_time((-c offset 1h)[1h:])"), ["c"]);
         assert_eq!(names("{__name__=\"d\", x=\"1\"} or on () e{y=~\"f\"} # g"), ["d", "e"]);
+    }
+
+    #[test]
+    fn durations_are_seconds() {
+        assert_eq!(
+            ["1h30m", "90s", "500ms", "0", "x"].map(seconds),
+            [Some(5400.0), Some(90.0), Some(0.5), Some(0.0), None]
+        );
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Group {
     pub name: String,
     /// How often it is evaluated; `None` leaves it to Prometheus' configuration.
     pub interval: Option<String>,
+    /// Labels that it sets on the series of all its rules, unless a rule sets them itself.
+    pub labels: BTreeMap<String, String>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
 }
@@ -97,8 +99,8 @@ struct RawGroup {
     _query_offset: Option<String>,
     #[serde(rename = "limit")]
     _limit: Option<u64>,
-    #[serde(default, rename = "labels")]
-    _labels: BTreeMap<String, Value>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
     #[serde(default)]
     rules: Vec<RawRule>,
 }
@@ -143,7 +145,7 @@ impl RuleFile {
                 findings.push(Finding::error(path, line, "file/syntax", message));
             }
             let rules = group.rules.into_iter().filter_map(|raw| read_rule(path, raw, &mut lines, findings)).collect();
-            groups.push(Group { name: group.name, interval: group.interval, rules });
+            groups.push(Group { name: group.name, interval: group.interval, labels: group.labels, rules });
         }
         (findings.len() == before).then(|| RuleFile { path: path.to_owned(), groups })
     }

@@ -1,0 +1,347 @@
+//! Functions: what each does to labels, kinds, units and intervals. Source: prometheus/prometheus `promql/functions.go`.
+
+use std::rc::Rc;
+
+use promql_parser::label::MatchOp;
+use promql_parser::parser::Expr;
+use regex::Regex;
+
+use super::aggregate::no_labels;
+use super::arm::{Arm, Kind, Presence};
+use super::interval::Interval;
+use super::labels::{Carried, Domain, Label, Labels};
+use super::unit::Unit;
+use super::{Node, Origin};
+
+pub(super) fn arms(name: &str, arguments: &[Node<'_>]) -> Vec<Arm> {
+    let step: Rc<str> = name.into();
+    match name {
+        "absent" | "absent_over_time" => vec![absent(name, arguments)],
+        "scalar" => vec![scalar(name, arguments)],
+        "vector" => arguments.first().map_or_else(Vec::new, |argument| {
+            argument.arms.iter().cloned().map(|arm| Arm { labels: no_labels(name), ..arm }).collect()
+        }),
+        "time" | "pi" | "now" | "start" | "end" | "step" | "range" => vec![clock(name)],
+        "histogram_quantile" => quantiles(arguments, 1, None, &step),
+        "histogram_quantiles" => quantiles(arguments, 0, string(arguments.get(1)), &step),
+        "label_replace" => each(arguments.first(), &step, |arm| label_replace(arm, arguments)),
+        "label_join" => each(arguments.first(), &step, |arm| label_join(arm, arguments)),
+        "quantile_over_time" | "predict_linear" | "double_exponential_smoothing" | "holt_winters" => {
+            let position = usize::from(name == "quantile_over_time");
+            each(arguments.get(position), &step, |arm| over_time(name, arm))
+        }
+        _ => match arguments.iter().find(|argument| !argument.arms.is_empty()) {
+            // Functions of the clock, called without an argument, ask the time of the evaluation.
+            None => vec![calendar(name, Arm { labels: no_labels(name), ..Arm::number(0.0) })],
+            Some(argument) => each(Some(argument), &step, |arm| of_series(name, arm, arguments)),
+        },
+    }
+}
+
+fn each(argument: Option<&Node<'_>>, step: &Rc<str>, of: impl Fn(Arm) -> Arm) -> Vec<Arm> {
+    let arms = argument.map_or(&[] as &[Arm], |argument| &argument.arms);
+    arms.iter().map(|arm| of(arm.clone()).step(step)).collect()
+}
+
+fn of_series(name: &str, mut arm: Arm, arguments: &[Node<'_>]) -> Arm {
+    match name {
+        "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" | "last_over_time" | "first_over_time" => {
+            return arm;
+        }
+        "info" => {
+            // It adds labels of target_info that nobody can know here.
+            let mut open = Labels::any();
+            for (label, values) in arm.labels.iter() {
+                open.set(label.clone(), values.clone());
+            }
+            arm.labels = open;
+            return arm;
+        }
+        _ => arm.name = None,
+    }
+    match name {
+        "rate" | "irate" => {
+            arm.unit = arm.unit.per(Unit::SECONDS);
+            grown(arm)
+        }
+        "increase" => grown(arm),
+        "delta" | "idelta" | "deriv" => {
+            if name == "deriv" {
+                arm.unit = arm.unit.per(Unit::SECONDS);
+            }
+            (arm.kind, arm.interval) = (Kind::Gauge, Interval::ANY);
+            arm
+        }
+        "changes" | "resets" => Arm { kind: Kind::Count, unit: Unit::COUNT, interval: Interval::COUNT, ..arm },
+        "abs" => {
+            let Interval { low, high, .. } = arm.interval;
+            let nearest = if arm.interval.contains(0.0) { 0.0 } else { low.abs().min(high.abs()) };
+            arm.interval = Interval::between(nearest, low.abs().max(high.abs()));
+            arm
+        }
+        "ceil" | "floor" | "round" => {
+            let Interval { low, high, .. } = arm.interval;
+            arm.interval = Interval::between(low.floor(), high.ceil());
+            arm
+        }
+        "clamp" | "clamp_min" | "clamp_max" => clamp(name, arm, arguments),
+        "sgn" => Arm { unit: Unit::RATIO, interval: Interval::between(-1.0, 1.0), kind: Kind::Gauge, ..arm },
+        "sqrt" | "exp" => Arm { unit: Unit::Unknown, interval: Interval::COUNT, kind: Kind::Gauge, ..arm },
+        "timestamp" => Arm { unit: Unit::SECONDS, interval: Interval::COUNT, kind: Kind::Gauge, ..arm },
+        "minute" | "hour" | "day_of_week" | "day_of_month" | "day_of_year" | "days_in_month" | "month" | "year" => {
+            calendar(name, arm)
+        }
+        "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev" | "histogram_stdvar"
+        | "histogram_fraction" => Arm { kind: Kind::Unknown, unit: Unit::Unknown, interval: Interval::ANY, ..arm },
+        _ if name.ends_with("_over_time") => over_time(name, arm),
+        // What remains is trigonometry and logarithms.
+        _ => Arm { kind: Kind::Gauge, unit: Unit::Unknown, interval: Interval::ANY, ..arm },
+    }
+}
+
+fn grown(mut arm: Arm) -> Arm {
+    arm.kind = match arm.kind {
+        Kind::Buckets => Kind::BucketRate,
+        _ => Kind::Rate,
+    };
+    arm.interval = Interval::COUNT;
+    arm
+}
+
+fn over_time(name: &str, mut arm: Arm) -> Arm {
+    arm.name = None;
+    match name {
+        "count_over_time" => {
+            (arm.kind, arm.unit, arm.interval) = (Kind::Count, Unit::COUNT, Interval { low: 1.0, ..Interval::COUNT });
+        }
+        "present_over_time" => (arm.kind, arm.unit, arm.interval) = (Kind::Count, Unit::RATIO, Interval::one(1.0)),
+        "sum_over_time" => {
+            let Interval { low, high, .. } = arm.interval;
+            arm.kind = Kind::Gauge;
+            arm.interval = Interval::between(
+                if low >= 0.0 { low } else { f64::NEG_INFINITY },
+                if high <= 0.0 { high } else { f64::INFINITY },
+            );
+        }
+        "stddev_over_time" | "mad_over_time" => (arm.kind, arm.interval) = (Kind::Gauge, Interval::COUNT),
+        "stdvar_over_time" => {
+            (arm.kind, arm.interval, arm.unit) = (Kind::Gauge, Interval::COUNT, arm.unit.times(arm.unit));
+        }
+        "predict_linear" | "double_exponential_smoothing" | "holt_winters" => {
+            (arm.kind, arm.interval) = (Kind::Gauge, Interval::ANY);
+        }
+        "ts_of_max_over_time" | "ts_of_min_over_time" | "ts_of_last_over_time" | "ts_of_first_over_time" => {
+            (arm.kind, arm.unit, arm.interval) = (Kind::Gauge, Unit::SECONDS, Interval::COUNT);
+        }
+        _ => {}
+    }
+    arm
+}
+
+fn clamp(name: &str, mut arm: Arm, arguments: &[Node<'_>]) -> Arm {
+    let bound = |position: usize| arguments.get(position).and_then(number);
+    let (low, high) = match name {
+        "clamp_min" => (bound(1), None),
+        "clamp_max" => (None, bound(1)),
+        _ => (bound(1), bound(2)),
+    };
+    let inside = |number: f64| number.max(low.unwrap_or(f64::NEG_INFINITY)).min(high.unwrap_or(f64::INFINITY));
+    arm.interval = Interval::between(inside(arm.interval.low), inside(arm.interval.high));
+    arm
+}
+
+fn calendar(name: &str, arm: Arm) -> Arm {
+    let interval = match name {
+        "minute" => Interval::between(0.0, 59.0),
+        "hour" => Interval::between(0.0, 23.0),
+        "day_of_week" => Interval::between(0.0, 6.0),
+        "day_of_month" | "days_in_month" => Interval::between(1.0, 31.0),
+        "day_of_year" => Interval::between(1.0, 366.0),
+        "month" => Interval::between(1.0, 12.0),
+        _ => Interval::ANY,
+    };
+    Arm { kind: Kind::Gauge, unit: Unit::Unknown, interval, ..arm }
+}
+
+fn clock(name: &str) -> Arm {
+    let unit = if name == "pi" { Unit::RATIO } else { Unit::SECONDS };
+    let interval = if name == "pi" { Interval::one(std::f64::consts::PI) } else { Interval::COUNT };
+    Arm { unit, interval, labels: no_labels(name), ..Arm::number(0.0) }
+}
+
+/// A scalar is there whatever its argument does; it is no number where that is not just one series.
+fn scalar(name: &str, arguments: &[Node<'_>]) -> Arm {
+    let mut arms = arguments.first().map_or(&[] as &[Arm], |argument| &argument.arms).iter().cloned();
+    let Some(first) = arms.next() else { return Arm::number(f64::NAN) };
+    let joined = arms.fold(first, |mut joined, arm| {
+        joined.interval = joined.interval.union(arm.interval);
+        joined.unit = if joined.unit == arm.unit { joined.unit } else { Unit::Unknown };
+        joined
+    });
+    Arm { labels: no_labels(name), name: None, presence: Presence::Always, dead: None, ..joined }
+}
+
+/// 1 while its argument is empty. It has the labels that equality matchers of a selector name, and only where the
+/// selector is the argument itself: of `absent(up == 1)` or `absent(sum(up))` nothing can be taken.
+fn absent(name: &str, arguments: &[Node<'_>]) -> Arm {
+    let mut arm = Arm {
+        labels: Labels::none(format!("`{name}` carries only what equality matchers of its selector name")),
+        unit: Unit::RATIO,
+        kind: Kind::Number,
+        presence: Presence::Conditional,
+        origins: arguments
+            .iter()
+            .flat_map(|node| &node.arms)
+            .flat_map(|arm| arm.origins.clone())
+            .collect::<Vec<Rc<Origin>>>(),
+        ..Arm::number(1.0)
+    };
+    let selector = match arguments.first().map(|argument| argument.expr) {
+        Some(Expr::VectorSelector(selector)) => Some(selector),
+        Some(Expr::MatrixSelector(matrix)) => Some(&matrix.vs),
+        _ => None,
+    };
+    let matchers = selector.map_or(&[] as &[_], |selector| &selector.matchers.matchers);
+    for matcher in matchers.iter().filter(|matcher| matcher.op == MatchOp::Equal && matcher.name != "__name__") {
+        // A label that two matchers name is taken from neither.
+        if matchers.iter().filter(|other| other.name == matcher.name).count() == 1 && !matcher.value.is_empty() {
+            arm.labels.set(matcher.name.as_str(), Label::always(Domain::one(&matcher.value)));
+        }
+    }
+    arm.step(&name.into())
+}
+
+/// `histogram_quantile(φ, buckets)`: `le` goes, and the value lies between the bounds of the finite buckets.
+fn quantiles(arguments: &[Node<'_>], position: usize, label: Option<&str>, step: &Rc<str>) -> Vec<Arm> {
+    each(arguments.get(position), step, |mut arm| {
+        let bounds: Vec<f64> = arm.labels.get("le").and_then(|le| le.domain.known()).map_or_else(Vec::new, |values| {
+            values.iter().filter_map(|value| value.parse().ok()).filter(|bound: &f64| bound.is_finite()).collect()
+        });
+        let highest = bounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let lowest = bounds.iter().copied().fold(0.0, f64::min);
+        arm.interval = if bounds.is_empty() { Interval::ANY } else { Interval::between(lowest, highest) };
+        arm.labels.drop("le", step);
+        arm.name = None;
+        arm.kind = Kind::Quantile;
+        arm.unit = unit_of_origins(&arm.origins);
+        if let Some(label) = label {
+            arm.labels.set(label, Label::always(Domain::Any));
+        }
+        arm
+    })
+}
+
+/// The unit of what a histogram observes, where all its origins agree.
+fn unit_of_origins(origins: &[Rc<Origin>]) -> Unit {
+    match origins {
+        [first, rest @ ..] if rest.iter().all(|origin| origin.unit == first.unit) => first.unit,
+        _ => Unit::Unknown,
+    }
+}
+
+/// Source: `evalLabelReplace`. The expression must match the whole source value, else the label keeps what it was.
+fn label_replace(mut arm: Arm, arguments: &[Node<'_>]) -> Arm {
+    let text = |position| string(arguments.get(position)).unwrap_or_default();
+    let (to, replacement, from, pattern) = (text(1), text(2), text(3), text(4));
+    let Ok(regex) = Regex::new(&format!("^(?s:{pattern})$")) else { return arm };
+    let step: Rc<str> = format!("label_replace(…, \"{to}\", …)").into();
+    let before =
+        arm.labels.get(to).cloned().or_else(|| (arm.labels.carries(to) != Carried::Never).then(Label::default));
+    let source = arm.labels.get(from).cloned();
+    let source_always = source.as_ref().is_some_and(|label| label.always);
+    // The values of the source, where they are known; a source that is missing counts as empty.
+    let mut values: Option<Vec<String>> = source
+        .as_ref()
+        .and_then(|label| label.domain.known())
+        .map(|values| values.iter().map(ToString::to_string).collect());
+    if arm.labels.carries(from) == Carried::Never {
+        values = Some(vec![String::new()]);
+    } else if !source_always && let Some(values) = &mut values {
+        values.push(String::new());
+    }
+    let outcome = |value: &String| {
+        regex.captures(value).map(|captures| {
+            let mut expanded = String::new();
+            captures.expand(replacement, &mut expanded);
+            expanded
+        })
+    };
+    let label = match values {
+        Some(values) => {
+            let outcomes: Vec<Option<String>> = values.iter().map(outcome).collect();
+            let set: Vec<&str> =
+                outcomes.iter().flatten().map(String::as_str).filter(|value| !value.is_empty()).collect();
+            let always_set = outcomes.iter().all(|outcome| outcome.as_ref().is_some_and(|value| !value.is_empty()));
+            let misses = outcomes.iter().any(Option::is_none);
+            merge(Domain::values(set.iter().copied()), always_set, misses, before)
+        }
+        None => {
+            // `(.+)` with a source that is always there cannot miss; the commonest form, and the only one proved here.
+            let certain = source_always
+                && (matches!(pattern, "(.+)" | "(.*)" | ".+" | ".*")
+                    || replacement_is_constant(replacement) && regex.is_match("") && pattern == ".*");
+            let copies = matches!(replacement, "$1" | "${1}") && matches!(pattern, "(.+)" | "(.*)");
+            let domain = match (&source, copies) {
+                (Some(source), true) => source.domain.clone(),
+                _ if replacement_is_constant(replacement) => Domain::one(replacement),
+                _ => Domain::Any,
+            };
+            merge(domain, certain, !certain, before)
+        }
+    };
+    match label {
+        Some(label) => arm.labels.set(to, label),
+        None => arm.labels.drop(to, &step),
+    }
+    arm
+}
+
+/// The target label after a replacement that sets it to `domain`, always or not, and that may miss and leave it.
+fn merge(domain: Domain, always_set: bool, misses: bool, before: Option<Label>) -> Option<Label> {
+    if always_set {
+        return Some(Label::always(domain));
+    }
+    match before {
+        Some(before) if misses => Some(Label {
+            always: before.always && domain.known().is_none_or(|values| !values.is_empty() || before.always),
+            domain: domain.union(&before.domain),
+            cardinality: None,
+        }),
+        _ if domain.is_empty() => None,
+        _ => Some(Label { always: false, domain, cardinality: None }),
+    }
+}
+
+fn replacement_is_constant(replacement: &str) -> bool {
+    !replacement.contains('$')
+}
+
+fn label_join(mut arm: Arm, arguments: &[Node<'_>]) -> Arm {
+    let to = string(arguments.get(1)).unwrap_or_default();
+    let separator = string(arguments.get(2)).unwrap_or_default();
+    let sources: Vec<&str> = arguments.iter().skip(3).filter_map(|argument| string(Some(argument))).collect();
+    let always = !separator.is_empty() && sources.len() > 1
+        || sources.iter().any(|source| arm.labels.carries(source) == Carried::Always);
+    let never = separator.is_empty() && sources.iter().all(|source| arm.labels.carries(source) == Carried::Never);
+    if never {
+        arm.labels.drop(to, &"label_join".into());
+    } else {
+        arm.labels.set(to, Label { always, ..Label::default() });
+    }
+    arm
+}
+
+fn string<'a>(node: Option<&Node<'a>>) -> Option<&'a str> {
+    match node?.expr {
+        Expr::StringLiteral(text) => Some(&text.val),
+        _ => None,
+    }
+}
+
+/// A number that is the same at every evaluation.
+fn number(node: &Node<'_>) -> Option<f64> {
+    match node.arms.as_slice() {
+        [arm] if arm.kind == Kind::Number => arm.interval.only(),
+        _ => None,
+    }
+}
