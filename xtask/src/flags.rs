@@ -22,6 +22,7 @@ pub struct Flags {
 pub enum Command {
     Assemble(Assemble),
     Check(Check),
+    Explain(Explain),
     Package(Package),
     Test(Test),
     Vendor(Vendor),
@@ -43,6 +44,17 @@ pub struct Assemble {
 /// Prints one finding a line, `file:line: severity: check: message`, and what to do below it. Exits 1 with an error.
 #[derive(Debug, Args)]
 pub struct Check {}
+
+/// Say what a PromQL expression gives, arm by arm: labels, kind of number, unit, bounds, and when there is a value.
+///
+/// It is inferred from the metric contract and the recording rules, without a server, as the checks see it. `or` makes
+/// several arms. A label with a question mark is one that a series may lack, `…` stands for labels that nobody declared.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The expression, or the name of an alert for its expression
+    #[arg(value_name = "EXPR")]
+    pub expr: String,
+}
 
 /// Check, assemble, pack and checksum the chart into dist/.
 ///

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use promql_parser::parser::Expr;
 
-use crate::infer::{Arm, World, infer};
+use crate::infer::{Arm, Origin, World, infer};
 
 /// Explains what is known of an expression's result.
 pub fn explain(world: &World<'_>, expr: &Expr) -> String {
@@ -35,7 +35,10 @@ fn of_arm(arm: &Arm) -> String {
     }
     line("value", &format_args!("{}, {}, in {}", arm.kind, arm.interval, arm.unit));
     line("present", &arm.presence);
-    for origin in &arm.origins {
+    let mut origins: Vec<&Origin> = arm.origins.iter().map(AsRef::as_ref).collect();
+    origins.sort_by(|a, b| a.series.cmp(&b.series));
+    origins.dedup_by(|a, b| a.series == b.series);
+    for origin in origins {
         let emitted = match origin.emitted {
             Some(emitted) => emitted.to_string(),
             None => "known to no contract".to_owned(),

@@ -229,7 +229,10 @@ groups:
             "histogram_quantile(0.9, sum by (le) (rate(duration_seconds_bucket[5m])))",
             "none | a quantile | seconds | 0 to 300 | while its target is scraped",
         );
-        one("rate(duration_seconds_sum[5m]) / rate(duration_seconds_count[5m])", "job (api), namespace, pod | a gauge | seconds^1 · bytes^0 · count^-1 | at least 0 | while its target is scraped".replace("seconds^1 · bytes^0 · count^-1", "seconds").as_str());
+        one(
+            "rate(duration_seconds_sum[5m]) / rate(duration_seconds_count[5m])",
+            "job (api), namespace, pod | a gauge | seconds | at least 0 | while its target is scraped",
+        );
         one(
             "absent(up{job=\"api\", pod=~\"x\"})",
             "job (api) | a plain number | a ratio | 1 | only while a condition holds",

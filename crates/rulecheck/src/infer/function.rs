@@ -239,81 +239,84 @@ fn unit_of_origins(origins: &[Rc<Origin>]) -> Unit {
     }
 }
 
-/// Source: `evalLabelReplace`. The expression must match the whole source value, else the label keeps what it was.
+/// Source: `evalLabelReplace`. The expression must match the whole source value, else the label keeps what it was; an
+/// empty replacement takes it away.
 fn label_replace(mut arm: Arm, arguments: &[Node<'_>]) -> Arm {
     let text = |position| string(arguments.get(position)).unwrap_or_default();
     let (to, replacement, from, pattern) = (text(1), text(2), text(3), text(4));
     let Ok(regex) = Regex::new(&format!("^(?s:{pattern})$")) else { return arm };
-    let step: Rc<str> = format!("label_replace(…, \"{to}\", …)").into();
-    let before =
-        arm.labels.get(to).cloned().or_else(|| (arm.labels.carries(to) != Carried::Never).then(Label::default));
-    let source = arm.labels.get(from).cloned();
-    let source_always = source.as_ref().is_some_and(|label| label.always);
-    // The values of the source, where they are known; a source that is missing counts as empty.
-    let mut values: Option<Vec<String>> = source
-        .as_ref()
-        .and_then(|label| label.domain.known())
-        .map(|values| values.iter().map(ToString::to_string).collect());
-    if arm.labels.carries(from) == Carried::Never {
-        values = Some(vec![String::new()]);
-    } else if !source_always && let Some(values) = &mut values {
-        values.push(String::new());
-    }
-    let outcome = |value: &String| {
-        regex.captures(value).map(|captures| {
-            let mut expanded = String::new();
-            captures.expand(replacement, &mut expanded);
-            expanded
-        })
+    let Replaced { domain, misses, empties } = match source_values(&arm.labels, from) {
+        Some(values) => replaced_one_by_one(&values, &regex, replacement),
+        None => replaced_unseen(&arm.labels, from, pattern, replacement),
     };
-    let label = match values {
-        Some(values) => {
-            let outcomes: Vec<Option<String>> = values.iter().map(outcome).collect();
-            let set: Vec<&str> =
-                outcomes.iter().flatten().map(String::as_str).filter(|value| !value.is_empty()).collect();
-            let always_set = outcomes.iter().all(|outcome| outcome.as_ref().is_some_and(|value| !value.is_empty()));
-            let misses = outcomes.iter().any(Option::is_none);
-            merge(Domain::values(set.iter().copied()), always_set, misses, before)
-        }
-        None => {
-            // `(.+)` with a source that is always there cannot miss; the commonest form, and the only one proved here.
-            let certain = source_always
-                && (matches!(pattern, "(.+)" | "(.*)" | ".+" | ".*")
-                    || replacement_is_constant(replacement) && regex.is_match("") && pattern == ".*");
-            let copies = matches!(replacement, "$1" | "${1}") && matches!(pattern, "(.+)" | "(.*)");
-            let domain = match (&source, copies) {
-                (Some(source), true) => source.domain.clone(),
-                _ if replacement_is_constant(replacement) => Domain::one(replacement),
-                _ => Domain::Any,
-            };
-            merge(domain, certain, !certain, before)
-        }
+    let before = match arm.labels.carries(to) {
+        Carried::Never => None,
+        _ => Some(arm.labels.get(to).cloned().unwrap_or_default()),
     };
-    match label {
-        Some(label) => arm.labels.set(to, label),
-        None => arm.labels.drop(to, &step),
+    let kept = before.filter(|_| misses);
+    let always = !empties && (!misses || kept.as_ref().is_some_and(|label| label.always));
+    let domain = kept.map_or(domain.clone(), |label| label.domain.union(&domain));
+    if domain.is_empty() {
+        arm.labels.drop(to, &format!("label_replace(…, \"{to}\", …)").into());
+    } else {
+        arm.labels.set(to, Label { always, domain, cardinality: None });
     }
     arm
 }
 
-/// The target label after a replacement that sets it to `domain`, always or not, and that may miss and leave it.
-fn merge(domain: Domain, always_set: bool, misses: bool, before: Option<Label>) -> Option<Label> {
-    if always_set {
-        return Some(Label::always(domain));
-    }
-    match before {
-        Some(before) if misses => Some(Label {
-            always: before.always && domain.known().is_none_or(|values| !values.is_empty() || before.always),
-            domain: domain.union(&before.domain),
-            cardinality: None,
-        }),
-        _ if domain.is_empty() => None,
-        _ => Some(Label { always: false, domain, cardinality: None }),
+/// What a replacement does to its label.
+struct Replaced {
+    /// The values that it sets.
+    domain: Domain,
+    /// Whether it may leave the label as it was.
+    misses: bool,
+    /// Whether it may take the label away.
+    empties: bool,
+}
+
+/// The source's values, where they are known one by one. A series without the label counts as one with an empty value.
+fn source_values(labels: &Labels, from: &str) -> Option<Vec<String>> {
+    let none = (labels.carries(from) != Carried::Always).then(String::new);
+    match labels.get(from) {
+        Some(label) => Some(label.domain.known()?.iter().map(ToString::to_string).chain(none).collect()),
+        None if labels.carries(from) == Carried::Never => Some(vec![String::new()]),
+        None => None,
     }
 }
 
-fn replacement_is_constant(replacement: &str) -> bool {
-    !replacement.contains('$')
+fn replaced_one_by_one(values: &[String], regex: &Regex, replacement: &str) -> Replaced {
+    let outcome = |value: &String| {
+        let captures = regex.captures(value)?;
+        let mut expanded = String::new();
+        captures.expand(replacement, &mut expanded);
+        Some(expanded)
+    };
+    let outcomes: Vec<Option<String>> = values.iter().map(outcome).collect();
+    let set = outcomes.iter().flatten().map(String::as_str).filter(|value| !value.is_empty());
+    Replaced {
+        domain: Domain::values(set),
+        misses: outcomes.iter().any(Option::is_none),
+        empties: outcomes.iter().flatten().any(String::is_empty),
+    }
+}
+
+/// Without known values only the commonest forms are proved: a copy of a whole label, and a constant.
+fn replaced_unseen(labels: &Labels, from: &str, pattern: &str, replacement: &str) -> Replaced {
+    let source = labels.get(from);
+    let always = source.is_some_and(|label| label.always);
+    let constant = !replacement.is_empty() && !replacement.contains('$');
+    let copies = matches!(replacement, "$1" | "${1}") && matches!(pattern, "(.+)" | "(.*)");
+    let domain = match source {
+        _ if constant => Domain::one(replacement),
+        Some(label) if copies => label.domain.clone(),
+        _ => Domain::Any,
+    };
+    let literal = replacement.split('$').next().is_some_and(|text| !text.is_empty());
+    Replaced {
+        domain,
+        misses: pattern != ".*" && pattern != "(.*)" && !(always && matches!(pattern, ".+" | "(.+)")),
+        empties: !(literal || pattern.contains("(.+)") || copies && always),
+    }
 }
 
 fn label_join(mut arm: Arm, arguments: &[Node<'_>]) -> Arm {

@@ -134,7 +134,11 @@ impl fmt::Display for Unit {
             (-1, 1, 0) => "bytes per second".to_owned(),
             (0, 0, 1) => "a count".to_owned(),
             (-1, 0, 1) => "a count per second".to_owned(),
-            _ => format!("seconds^{seconds} · bytes^{bytes} · count^{count}"),
+            _ => {
+                let powers = [("seconds", seconds), ("bytes", bytes), ("count", count)];
+                let powers = powers.into_iter().filter(|(_, power)| *power != 0);
+                powers.map(|(word, power)| format!("{word}^{power}")).collect::<Vec<_>>().join(" · ")
+            }
         };
         if factor == 1.0 { f.write_str(&text) } else { write!(f, "{factor} × {text}") }
     }

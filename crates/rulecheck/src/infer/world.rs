@@ -243,12 +243,13 @@ fn interval_of(metric: &Metric) -> Interval {
 /// A recorded series: the rule's own and its group's labels, under the rule's name.
 fn recorded_arms(node: &Node<'_>, rule: &Rule, group: &Group) -> Vec<Arm> {
     let name: Rc<str> = rule.name.as_str().into();
+    let step: Rc<str> = rule.subject().into();
     let arms = node.arms.iter().cloned().map(|mut arm| {
         arm.name = Some(name.clone());
-        arm.steps.clear();
+        arm.steps.push(step.clone());
         for (label, value) in group.labels.iter().chain(&rule.labels) {
             if value.is_empty() {
-                arm.labels.drop(label, &format!("record {}", rule.name).into());
+                arm.labels.drop(label, &step);
             } else {
                 arm.labels.set(label.as_str(), Label::always(Domain::one(value)));
             }
