@@ -78,9 +78,10 @@ impl Unit {
         let steps = [100.0, 1000.0, 1024.0, 1e6, 1e9, 1_048_576.0, 1_073_741_824.0, 60.0, 3600.0, 86_400.0];
         match self {
             Unit::Known { seconds, bytes, count, factor }
-                if by == 1.0 || steps.iter().any(|step| by == *step || by == 1.0 / step) =>
+                if by == 0.0 || by == 1.0 || steps.iter().any(|step| by == *step || by == 1.0 / step) =>
             {
-                Unit::Known { seconds, bytes, count, factor: factor * by }
+                // Nothing of something is in its unit still.
+                Unit::Known { seconds, bytes, count, factor: if by == 0.0 { factor } else { factor * by } }
             }
             _ => Unit::Unknown,
         }
