@@ -17,13 +17,13 @@ mod world;
 use std::rc::Rc;
 use std::time::Duration;
 
-use promql_parser::parser::Expr;
+use promql_parser::parser::{Expr, VectorSelector};
 
 pub use arm::{Arm, Kind, Origin, Presence};
-pub use binary::{Key, is_part_of};
+pub use binary::{Key, is_part_of, mirrored};
 pub use interval::Interval;
 pub use labels::{Carried, Domain, Label, Labels};
-pub use selector::{bucket_bound, has_variable};
+pub use selector::{Miss, bucket_bound, has_variable, miss};
 pub use unit::Unit;
 pub use world::{Series, World};
 
@@ -58,6 +58,23 @@ impl<'a> Node<'a> {
     /// The arms that can have a value.
     pub fn alive(&self) -> impl Iterator<Item = &Arm> {
         self.arms.iter().filter(|arm| arm.is_alive())
+    }
+
+    /// The selector that the node is, with a range or without.
+    pub fn selector(&self) -> Option<&'a VectorSelector> {
+        match self.expr {
+            Expr::VectorSelector(selector) => Some(selector),
+            Expr::MatrixSelector(matrix) => Some(&matrix.vs),
+            _ => None,
+        }
+    }
+
+    /// The plain number that the node is, the same at every evaluation.
+    pub fn number(&self) -> Option<f64> {
+        match self.arms.as_slice() {
+            [arm] if arm.kind == Kind::Number => arm.interval.only(),
+            _ => None,
+        }
     }
 }
 
@@ -227,7 +244,7 @@ groups:
     fn functions_change_kind_unit_and_interval() {
         one(
             "histogram_quantile(0.9, sum by (le) (rate(duration_seconds_bucket[5m])))",
-            "none | a quantile | seconds | 0 to 300 | while its target is scraped",
+            "none | a quantile | seconds | 0.45 to 300 | while its target is scraped",
         );
         one(
             "rate(duration_seconds_sum[5m]) / rate(duration_seconds_count[5m])",
@@ -310,7 +327,7 @@ groups:
         );
         one(
             "histogram_quantile(0.9, sum by (le) (rate(duration_seconds_bucket[5m]))) > 300",
-            "the value is 0 to 300, never > 300",
+            "the value is 0.45 to 300, never > 300",
         );
         one(
             "5 < memory_bytes unless on () up",

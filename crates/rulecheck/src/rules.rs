@@ -47,6 +47,8 @@ pub struct Rule {
     pub ast: Expr,
     /// How long an alert's condition must hold.
     pub hold: Option<String>,
+    /// How long an alert goes on firing after its condition.
+    pub keep_firing_for: Option<String>,
     /// Labels that the rule sets.
     pub labels: BTreeMap<String, String>,
     /// An alert's annotations.
@@ -173,6 +175,7 @@ fn read_rule(path: &str, raw: RawRule, lines: &mut Lines<'_>, findings: &mut Vec
         name,
         ast: Expr::from(0.0),
         hold: raw.hold,
+        keep_firing_for: raw.keep_firing_for,
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         line: span.line,
@@ -186,14 +189,14 @@ fn read_rule(path: &str, raw: RawRule, lines: &mut Lines<'_>, findings: &mut Vec
     let mut problem = |line: usize, message: String| {
         findings.push(Finding::error(path, line, "file/syntax", message).about(subject.as_str()));
     };
-    if kind == RuleKind::Record && (rule.hold.is_some() || raw.keep_firing_for.is_some() || !raw.annotations.is_empty())
+    if kind == RuleKind::Record && (rule.hold.is_some() || rule.keep_firing_for.is_some() || !raw.annotations.is_empty())
     {
         problem(span.line, "a recording rule has no `for`, `keep_firing_for` or `annotations`".into());
     }
     if rule.name.is_empty() || (kind == RuleKind::Record && !is_metric_name(&rule.name)) {
         problem(span.line, format!("`{}` is not a name that a series can have", rule.name));
     }
-    for (key, value) in [("for", &rule.hold), ("keep_firing_for", &raw.keep_firing_for)] {
+    for (key, value) in [("for", &rule.hold), ("keep_firing_for", &rule.keep_firing_for)] {
         if let Some(value) = value.as_deref().filter(|value| !is_duration(value)) {
             problem(span.line_of_key(key), format!("{key} `{value}` is not a duration such as 5m"));
         }

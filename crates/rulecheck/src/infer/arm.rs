@@ -54,8 +54,9 @@ pub struct Origin {
     pub series: Rc<str>,
     /// Whether it is really there; `None` for what no contract declares.
     pub emitted: Option<Emitted>,
-    /// The shortest interval at which its jobs are scraped, in seconds.
-    pub scrape_interval: Option<f64>,
+    /// How often it gets a sample, in seconds: the scrape interval of its job, or the interval of the group that records
+    /// it. `None` where nobody says.
+    pub sample_interval: Option<f64>,
     /// The unit of the metric, for a histogram of what it observes.
     pub unit: Unit,
 }

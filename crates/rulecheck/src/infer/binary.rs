@@ -265,7 +265,8 @@ fn with_scalar(binary: &BinaryExpr, operator: &str, vector: &Arm, scalar: &Arm, 
     }
 }
 
-fn mirrored(operator: &str) -> &str {
+/// The operator that says the same with both sides exchanged: `5 < x` is `x > 5`.
+pub fn mirrored(operator: &str) -> &str {
     match operator {
         ">" => "<",
         ">=" => "<=",

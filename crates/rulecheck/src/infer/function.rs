@@ -79,6 +79,8 @@ fn of_series(name: &str, mut arm: Arm, arguments: &[Node<'_>]) -> Arm {
             arm.interval = Interval::between(nearest, low.abs().max(high.abs()));
             arm
         }
+        // To the nearest of something coarser, it may leave the interval further.
+        "round" if arguments.len() > 1 => Arm { interval: Interval::ANY, ..arm },
         "ceil" | "floor" | "round" => {
             let Interval { low, high, .. } = arm.interval;
             arm.interval = Interval::between(low.floor(), high.ceil());
@@ -139,7 +141,7 @@ fn over_time(name: &str, mut arm: Arm) -> Arm {
 }
 
 fn clamp(name: &str, mut arm: Arm, arguments: &[Node<'_>]) -> Arm {
-    let bound = |position: usize| arguments.get(position).and_then(number);
+    let bound = |position: usize| arguments.get(position).and_then(Node::number);
     let (low, high) = match name {
         "clamp_min" => (bound(1), None),
         "clamp_max" => (None, bound(1)),
@@ -213,13 +215,9 @@ fn absent(name: &str, arguments: &[Node<'_>]) -> Arm {
 
 /// `histogram_quantile(φ, buckets)`: `le` goes, and the value lies between the bounds of the finite buckets.
 fn quantiles(arguments: &[Node<'_>], position: usize, label: Option<&str>, step: &Rc<str>) -> Vec<Arm> {
+    let phi = if label.is_none() { arguments.first().and_then(Node::number) } else { None };
     each(arguments.get(position), step, |mut arm| {
-        let bounds: Vec<f64> = arm.labels.get("le").and_then(|le| le.domain.known()).map_or_else(Vec::new, |values| {
-            values.iter().filter_map(|value| value.parse().ok()).filter(|bound: &f64| bound.is_finite()).collect()
-        });
-        let highest = bounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let lowest = bounds.iter().copied().fold(0.0, f64::min);
-        arm.interval = if bounds.is_empty() { Interval::ANY } else { Interval::between(lowest, highest) };
+        arm.interval = quantile_interval(&arm.labels, phi);
         arm.labels.drop("le", step);
         arm.name = None;
         arm.kind = Kind::Quantile;
@@ -229,6 +227,21 @@ fn quantiles(arguments: &[Node<'_>], position: usize, label: Option<&str>, step:
         }
         arm
     })
+}
+
+/// Source: prometheus/prometheus `promql/quantile.go`, `bucketQuantile`. The value is never above the highest finite
+/// bound. Within the lowest bucket it grows evenly from 0, so with all observations there it is φ times its bound.
+fn quantile_interval(labels: &Labels, phi: Option<f64>) -> Interval {
+    let values = labels.get("le").and_then(|le| le.domain.known());
+    let bounds = values.into_iter().flatten().filter_map(|value| value.parse().ok());
+    let bounds: Vec<f64> = bounds.filter(|bound: &f64| bound.is_finite()).collect();
+    let phi = phi.unwrap_or(0.0);
+    if bounds.is_empty() || !(0.0..=1.0).contains(&phi) {
+        return Interval::ANY;
+    }
+    let highest = bounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let lowest = bounds.iter().copied().fold(f64::INFINITY, f64::min);
+    Interval::between(if lowest > 0.0 { phi * lowest } else { lowest }, highest)
 }
 
 /// The unit of what a histogram observes, where all its origins agree.
@@ -337,14 +350,6 @@ fn label_join(mut arm: Arm, arguments: &[Node<'_>]) -> Arm {
 fn string<'a>(node: Option<&Node<'a>>) -> Option<&'a str> {
     match node?.expr {
         Expr::StringLiteral(text) => Some(&text.val),
-        _ => None,
-    }
-}
-
-/// A number that is the same at every evaluation.
-fn number(node: &Node<'_>) -> Option<f64> {
-    match node.arms.as_slice() {
-        [arm] if arm.kind == Kind::Number => arm.interval.only(),
         _ => None,
     }
 }

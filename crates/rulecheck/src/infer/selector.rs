@@ -1,12 +1,13 @@
 //! Selectors: the labels of a series, narrowed by the matchers.
 
+use std::fmt;
 use std::rc::Rc;
 
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::VectorSelector;
 
 use super::arm::Arm;
-use super::labels::Carried;
+use super::labels::{Carried, Domain, Label, Labels};
 use super::world::World;
 use crate::query::metric_name;
 
@@ -39,38 +40,71 @@ fn matched(mut arm: Arm, matchers: &[Matcher]) -> Arm {
     arm
 }
 
-/// A series without the label matches as if its value were empty.
-fn match_one(mut arm: Arm, matcher: &Matcher) -> Arm {
-    let name = matcher.name.as_str();
-    let takes_none = matcher.is_match("");
-    match (arm.labels.carries(name), takes_none) {
-        (Carried::Never, true) => arm,
-        (Carried::Never, false) => {
-            let why = format!("{matcher} matches nothing: {}", arm.labels.why_never(name));
-            arm.killed(why)
-        }
-        (carried, takes_none) => {
-            let label = arm.labels.get(name).cloned().unwrap_or_default();
-            let domain = match &matcher.op {
-                MatchOp::Equal if label.domain.allows(&matcher.value) => super::Domain::one(&matcher.value),
-                MatchOp::Equal => super::Domain::values([]),
-                _ => label.domain.filter(|value| matcher.is_match(value)),
-            };
-            if matcher.op == MatchOp::Equal && matcher.value.is_empty() {
-                if carried == Carried::Always {
-                    return arm.killed(format!("every series has the label {name}"));
-                }
-                arm.labels.drop(name, &matcher.to_string().into());
-            } else if domain.is_empty() && (!takes_none || carried == Carried::Always) {
-                return arm.killed(format!("{matcher} matches nothing: {name} is {}", label.domain));
-            } else if !takes_none {
-                arm.labels.require(name, domain);
-            } else if arm.labels.get(name).is_some() {
-                arm.labels.set(name, super::Label { domain, ..label });
-            }
-            arm
+/// Why a matcher takes none of the series of some labels.
+#[derive(Debug, Clone)]
+pub enum Miss {
+    /// No series has the label; why.
+    NoLabel(String),
+    /// The label, which is named first, has only these values.
+    NoValue(Rc<str>, Domain),
+    /// The matcher asks for series without the label, and all have it.
+    AlwaysSet(Rc<str>),
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Miss::NoLabel(why) => f.write_str(why),
+            Miss::NoValue(label, domain) => write!(f, "{label} is {domain}"),
+            Miss::AlwaysSet(label) => write!(f, "every series has the label {label}"),
         }
     }
+}
+
+/// Why the matcher takes no series of these labels; `None` where it takes some, or where that cannot be told. A series
+/// without the label matches as if its value were empty.
+pub fn miss(labels: &Labels, matcher: &Matcher) -> Option<Miss> {
+    let name = matcher.name.as_str();
+    let takes_none = matcher.is_match("");
+    match labels.carries(name) {
+        Carried::Never => (!takes_none).then(|| Miss::NoLabel(labels.why_never(name))),
+        Carried::Perhaps if takes_none => None,
+        carried => {
+            if matcher.op == MatchOp::Equal && matcher.value.is_empty() {
+                return (carried == Carried::Always).then(|| Miss::AlwaysSet(name.into()));
+            }
+            let domain = labels.get(name).map_or(Domain::Any, |label| label.domain.clone());
+            matched_values(&domain, matcher).is_empty().then(|| Miss::NoValue(name.into(), domain))
+        }
+    }
+}
+
+/// The values of a label that the matcher takes.
+fn matched_values(domain: &Domain, matcher: &Matcher) -> Domain {
+    match &matcher.op {
+        MatchOp::Equal if domain.allows(&matcher.value) => Domain::one(&matcher.value),
+        MatchOp::Equal => Domain::values([]),
+        _ => domain.filter(|value| matcher.is_match(value)),
+    }
+}
+
+fn match_one(mut arm: Arm, matcher: &Matcher) -> Arm {
+    if let Some(miss) = miss(&arm.labels, matcher) {
+        return arm.killed(format!("{matcher} matches nothing: {miss}"));
+    }
+    let name = matcher.name.as_str();
+    let known = arm.labels.get(name).cloned();
+    if arm.labels.carries(name) == Carried::Never {
+        return arm;
+    }
+    if matcher.op == MatchOp::Equal && matcher.value.is_empty() {
+        arm.labels.drop(name, &matcher.to_string().into());
+    } else if !matcher.is_match("") {
+        arm.labels.require(name, matched_values(&known.unwrap_or_default().domain, matcher));
+    } else if let Some(label) = known {
+        arm.labels.set(name, Label { domain: matched_values(&label.domain, matcher), ..label });
+    }
+    arm
 }
 
 /// Whether a matcher's value holds a dashboard variable, so that nothing is known of it.

@@ -13,7 +13,7 @@ use super::selector::bucket_bound;
 use super::unit::Unit;
 use super::{Node, infer};
 use crate::contract::{self, Contract, Metric};
-use crate::query::{metric_name, selectors};
+use crate::query::{metric_name, seconds, selectors};
 use crate::rules::{Group, Rule, RuleFile};
 
 /// The recording rules of each name.
@@ -94,7 +94,7 @@ impl<'a> World<'a> {
 
     /// The arms of a series of this name, before any matcher: one for each job that exposes it, so that each has the
     /// labels of its own targets, or those of its recording rules.
-    pub(super) fn arms(&self, name: &str) -> Rc<Vec<Arm>> {
+    pub(crate) fn arms(&self, name: &str) -> Rc<Vec<Arm>> {
         if let Some(arms) = self.recorded.get(name) {
             return Rc::new(arms.clone());
         }
@@ -153,7 +153,7 @@ impl<'a> World<'a> {
         for label in declared.iter().flat_map(|job| &job.target_labels) {
             arm.labels.set(label.as_str(), Label::always(Domain::Any));
         }
-        with_origin(arm, name, metric, declared.and_then(|job| crate::query::seconds(&job.scrape_interval)))
+        with_origin(arm, name, metric, declared.and_then(|job| seconds(&job.scrape_interval)))
     }
 
     fn built_in_arms(&self, name: &str) -> Vec<Arm> {
@@ -206,10 +206,10 @@ impl<'a> World<'a> {
     }
 }
 
-fn with_origin(mut arm: Arm, name: &str, metric: Option<&Metric>, scrape_interval: Option<f64>) -> Arm {
+fn with_origin(mut arm: Arm, name: &str, metric: Option<&Metric>, sample_interval: Option<f64>) -> Arm {
     let unit = metric.map_or(arm.unit, |metric| Unit::of_word(&metric.unit));
     let emitted = metric.map(|metric| metric.emitted);
-    arm.origins = vec![Rc::new(Origin { series: name.into(), emitted, scrape_interval, unit })];
+    arm.origins = vec![Rc::new(Origin { series: name.into(), emitted, sample_interval, unit })];
     arm
 }
 
@@ -240,12 +240,16 @@ fn interval_of(metric: &Metric) -> Interval {
     }
 }
 
-/// A recorded series: the rule's own and its group's labels, under the rule's name.
+/// A recorded series: the rule's own and its group's labels, under the rule's name. Its samples come as often as the
+/// group is evaluated.
 fn recorded_arms(node: &Node<'_>, rule: &Rule, group: &Group) -> Vec<Arm> {
     let name: Rc<str> = rule.name.as_str().into();
     let step: Rc<str> = rule.subject().into();
+    let sample_interval = group.interval.as_deref().and_then(seconds);
     let arms = node.arms.iter().cloned().map(|mut arm| {
         arm.name = Some(name.clone());
+        let origins = arm.origins.iter().map(|origin| Rc::new(Origin { sample_interval, ..Origin::clone(origin) }));
+        arm.origins = origins.collect();
         arm.steps.push(step.clone());
         for (label, value) in group.labels.iter().chain(&rule.labels) {
             if value.is_empty() {
