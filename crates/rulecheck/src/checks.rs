@@ -1,7 +1,14 @@
 //! The checks. Each file here is one check or a small family: it looks at inferred queries, finds problems and nothing
 //! else. Exceptions are taken out at the end, in one place.
 
+mod condition;
+mod constant;
+mod histogram;
+mod kind;
 mod metric;
+mod presence;
+mod regexp;
+mod selector;
 
 use crate::contract::Contract;
 use crate::dashboard::{self, Dashboard};
@@ -73,7 +80,7 @@ impl<'a> Query<'a> {
 type QueryCheck = fn(&World<'_>, &Settings, &Query<'_>) -> Vec<Finding>;
 
 /// The checks of single queries, in no particular order.
-const QUERY_CHECKS: [QueryCheck; 1] = [metric::check];
+const QUERY_CHECKS: &[QueryCheck] = &[metric::check, selector::check, kind::check, histogram::check, constant::check, presence::check];
 
 /// Runs every check over rule files and dashboards. Recording rules among `rules` are known to all of them. Findings
 /// come sorted by place, each once.

@@ -125,6 +125,12 @@ fn over_time(name: &str, mut arm: Arm) -> Arm {
                 if high <= 0.0 { high } else { f64::INFINITY },
             );
         }
+        // One number out of many totals is no total.
+        "avg_over_time" | "quantile_over_time"
+            if matches!(arm.kind, Kind::Counter | Kind::CounterSum | Kind::Buckets) =>
+        {
+            arm.kind = Kind::Gauge;
+        }
         "stddev_over_time" | "mad_over_time" => (arm.kind, arm.interval) = (Kind::Gauge, Interval::COUNT),
         "stdvar_over_time" => {
             (arm.kind, arm.interval, arm.unit) = (Kind::Gauge, Interval::COUNT, arm.unit.times(arm.unit));
@@ -236,7 +242,9 @@ fn quantile_interval(labels: &Labels, phi: Option<f64>) -> Interval {
     let bounds = values.into_iter().flatten().filter_map(|value| value.parse().ok());
     let bounds: Vec<f64> = bounds.filter(|bound: &f64| bound.is_finite()).collect();
     let phi = phi.unwrap_or(0.0);
-    if bounds.is_empty() || !(0.0..=1.0).contains(&phi) {
+    // Without the bucket of all observations the result is no number.
+    let has_all = values.is_some_and(|values| values.contains("+Inf"));
+    if bounds.is_empty() || !has_all || !(0.0..=1.0).contains(&phi) {
         return Interval::ANY;
     }
     let highest = bounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);

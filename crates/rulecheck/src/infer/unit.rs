@@ -113,6 +113,11 @@ impl Unit {
         !matches!(self, Unit::Unknown | Unit::Known { seconds: 1, bytes: 0, factor: 1.0, .. })
     }
 
+    /// Whether the value is an amount of things or of bytes.
+    pub fn is_amount(self) -> bool {
+        matches!(self, Unit::Known { seconds: 0, bytes: 1, count: 0, .. } | Unit::Known { seconds: 0, bytes: 0, count: 1, .. })
+    }
+
     /// Whether the value is certainly not in bytes.
     pub fn is_not_bytes(self) -> bool {
         !matches!(self, Unit::Unknown | Unit::Known { seconds: 0, bytes: 1, factor: 1.0, .. })
