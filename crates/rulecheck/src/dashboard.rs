@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::exception::Exception;
 use crate::finding::Finding;
+use crate::json::StringLines;
 use crate::query::parse_expr;
 
 /// Classic dashboards of Grafana 11 to 13; older ones are migrated on load, with losses.
@@ -118,7 +119,7 @@ fn is_uid(uid: &str) -> bool {
 
 fn queries(path: &str, text: &str, json: &Value, dashboard: &str, findings: &mut Vec<Finding>) -> Vec<Query> {
     let mut queries = Vec::new();
-    let mut from = 0;
+    let mut lines = StringLines::new(text, &["expr"]);
     for panel in panels(json) {
         let panel_title = panel["title"].as_str().unwrap_or("(untitled)");
         for target in panel["targets"].as_array().into_iter().flatten() {
@@ -126,11 +127,7 @@ fn queries(path: &str, text: &str, json: &Value, dashboard: &str, findings: &mut
                 continue;
             };
             let subject = format!("{dashboard} › {panel_title} › {}", target["refId"].as_str().unwrap_or("?"));
-            // Equal expressions occur more than once; each is looked for behind the one before.
-            let quoted = Value::from(expr).to_string();
-            let at = text[from..].find(&quoted).map(|at| from + at);
-            from = at.map_or(from, |at| at + quoted.len());
-            let line = at.map_or(1, |at| text[..at].matches('\n').count() + 1);
+            let line = lines.next("expr", expr);
             match parse_expr(&fill_variables(expr)) {
                 Ok(ast) => queries.push(Query { subject, expr: expr.to_owned(), ast, line }),
                 Err(message) => {
