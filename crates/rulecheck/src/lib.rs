@@ -8,6 +8,7 @@ pub mod contract;
 pub mod dashboard;
 pub mod document;
 pub mod exception;
+pub mod exposition;
 pub mod finding;
 mod json;
 mod lines;

@@ -136,13 +136,15 @@ pub fn is_duration(text: &str) -> bool {
     rest.is_empty() && !text.is_empty()
 }
 
-fn is_metric_name(name: &str) -> bool {
+/// Whether Prometheus has always taken the text as a metric's name.
+pub(crate) fn is_metric_name(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
-fn is_label_name(name: &str) -> bool {
+/// The same for a label.
+pub(crate) fn is_label_name(name: &str) -> bool {
     is_metric_name(name) && !name.contains(':')
 }
 
