@@ -1,6 +1,7 @@
 //! The checks. Each is one file, finds problems and nothing else; exceptions are taken out at the end, in one place.
 
 mod metric;
+mod severity;
 
 use std::collections::BTreeSet;
 
@@ -17,8 +18,9 @@ pub fn run(rules: &[RuleFile], dashboards: &[Dashboard], contract: &Contract) ->
     let known = metric::Known { contract, recorded };
     let mut findings = Vec::new();
     for file in rules {
-        for rule in file.rules() {
-            let found = metric::check(&known, &rule.ast, &file.path, rule.expr_line, &rule.subject());
+        for (group, rule) in file.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule))) {
+            let mut found = metric::check(&known, &rule.ast, &file.path, rule.expr_line, &rule.subject());
+            found.extend(severity::check(&file.path, group, rule));
             findings.extend(exception::apply(&file.path, &rule.exceptions, found));
         }
     }

@@ -43,9 +43,8 @@ pub struct Query {
 
 impl Dashboard {
     /// Reads a dashboard. What keeps Grafana from provisioning it, and every query that does not parse, is a finding;
-    /// with one the dashboard is left out.
+    /// the other queries are read all the same. `None` when the file is in a form that has no panels to read.
     pub fn parse(path: &str, text: &str, findings: &mut Vec<Finding>) -> Option<Dashboard> {
-        let before = findings.len();
         let json: Value = match serde_json::from_str(text) {
             Ok(json) => json,
             Err(error) => {
@@ -75,13 +74,7 @@ impl Dashboard {
             problem("schemaVersion", format!("schemaVersion is {}, expected {low} to {high}", json["schemaVersion"]));
         }
         let queries = queries(path, text, &json, &title, findings);
-        (findings.len() == before).then(|| Dashboard {
-            path: path.to_owned(),
-            uid,
-            title,
-            queries,
-            exceptions: Vec::new(),
-        })
+        Some(Dashboard { path: path.to_owned(), uid, title, queries, exceptions: Vec::new() })
     }
 
     /// The file beside the dashboard that holds its exceptions.

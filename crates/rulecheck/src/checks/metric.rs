@@ -57,7 +57,7 @@ mod tests {
 
     fn check(expr: &str, comment: &str) -> Vec<String> {
         let text = format!(
-            "groups:\n  - name: g\n    rules:\n      - record: r:x\n        expr: vector(1)\n      - alert: A\n        {comment}\n        expr: {expr}\n"
+            "groups:\n  - name: g\n    rules:\n      - record: r:x\n        expr: vector(1)\n      - alert: A\n        {comment}\n        expr: {expr}\n        labels: {{severity: info}}\n"
         );
         let mut findings = Vec::new();
         let contract = Contract::parse([("m.yaml", CONTRACT)], &mut findings);
