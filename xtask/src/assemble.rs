@@ -1,6 +1,8 @@
-//! `cargo xtask assemble`: the generated files of chart/, made in memory, then written or compared.
+//! `cargo xtask assemble`: the generated files of chart/ and the capture that the contract gives, made in memory, then
+//! written or compared.
 
 pub mod readme;
+mod sample;
 pub mod schema;
 
 use std::path::Path;
@@ -25,16 +27,21 @@ impl flags::Assemble {
     pub fn run(self, root: &Path) -> Result<()> {
         let (sources, model, _) = check::checked(root)?;
         let generated = generate(&sources, &model)?;
+        let sample = sample::render(&model);
         if self.check {
-            let stale = stale(root, &generated)?;
+            let mut stale = stale(root, &generated)?;
+            stale.extend(compare(root, sample::PATH, sample.as_bytes())?);
             if !stale.is_empty() {
                 return Err(Findings(stale).into());
             }
-            say!("{} generated files of chart/ are up to date", generated.len());
+            say!("{} generated files of chart/ and {} are up to date", generated.len(), sample::PATH);
         } else {
             let _lock = Lock::take(root)?;
+            let mut staged = Staged::default();
+            staged.write(&root.join(sample::PATH), sample.as_bytes())?;
+            staged.commit()?;
             let written = write(root, &generated)?;
-            say!("wrote {written} of {} generated files of chart/", generated.len());
+            say!("wrote {written} of {} generated files of chart/, and {}", generated.len(), sample::PATH);
         }
         Ok(())
     }
@@ -90,30 +97,34 @@ fn lock(model: &Model) -> Result<String> {
     lock::write(&model.chart.dependencies, &locked, &model.released.to_string())
 }
 
+/// What to do about a generated file that is not what the sources give.
+const STALE: &str = "run `cargo xtask assemble`";
+
 /// The findings of `--check`: every generated file that differs, is missing, or should not be there.
 pub fn stale(root: &Path, generated: &Files) -> Result<Vec<Finding>> {
-    const HELP: &str = "run `cargo xtask assemble`";
     let mut findings = Vec::new();
     for (path, bytes) in generated {
-        let file = format!("chart/{path}");
-        match std::fs::read(root.join(&file)) {
-            Ok(old) if old == *bytes => {}
-            Ok(old) => {
-                let (line, old, new) = first_difference(&old, bytes);
-                let message = format!("stale: the line is `{old}`, the sources give `{new}`");
-                findings.push(Finding::error(&file, line, "file/stale", message).help(HELP));
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                findings.push(Finding::error(&file, 1, "file/stale", "the file is missing").help(HELP));
-            }
-            Err(error) => return Err(error).with_context(|| format!("reading {file}")),
-        }
+        findings.extend(compare(root, &format!("chart/{path}"), bytes)?);
     }
     for file in strays(root, generated)? {
         findings
-            .push(Finding::error(&format!("chart/{file}"), 1, "file/stale", "no source makes this file").help(HELP));
+            .push(Finding::error(&format!("chart/{file}"), 1, "file/stale", "no source makes this file").help(STALE));
     }
     Ok(findings)
+}
+
+/// A finding where a file is missing or has other bytes.
+fn compare(root: &Path, file: &str, bytes: &[u8]) -> Result<Option<Finding>> {
+    let (line, message) = match std::fs::read(root.join(file)) {
+        Ok(old) if old == bytes => return Ok(None),
+        Ok(old) => {
+            let (line, old, new) = first_difference(&old, bytes);
+            (line, format!("stale: the line is `{old}`, the sources give `{new}`"))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (1, "the file is missing".to_owned()),
+        Err(error) => return Err(error).with_context(|| format!("reading {file}")),
+    };
+    Ok(Some(Finding::error(file, line, "file/stale", message).help(STALE)))
 }
 
 /// The number of the first line that differs, and what stands there in both.
@@ -182,10 +193,11 @@ mod tests {
 
     /// Stale output fails `cargo test` too, not only `cargo xtask test`.
     #[test]
-    fn the_committed_chart_is_up_to_date() {
+    fn the_committed_files_are_up_to_date() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let (sources, model, _) = check::checked(root).unwrap();
-        let stale = stale(root, &generate(&sources, &model).unwrap()).unwrap();
+        let mut stale = stale(root, &generate(&sources, &model).unwrap()).unwrap();
+        stale.extend(compare(root, sample::PATH, sample::render(&model).as_bytes()).unwrap());
         assert!(stale.is_empty(), "{}", Findings(stale));
     }
 

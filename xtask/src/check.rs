@@ -1,35 +1,47 @@
-//! `cargo xtask check`: what rulecheck finds in the sources, and the rules of this repository.
+//! `cargo xtask check`: what rulecheck finds in the sources, and the rules of this repository; or in files from anywhere.
 
 mod alerts;
 mod chart;
 mod coverage;
 mod dashboards;
+mod foreign;
 mod values;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rulecheck::{Finding, Settings, checks};
 
-use crate::failure::{Findings, Reported, count, on_errors};
+use crate::failure::{Findings, Reported, on_errors, plural};
 use crate::flags;
 use crate::model::Model;
+use crate::report;
 use crate::sources::Sources;
 
 impl flags::Check {
     pub fn run(self, root: &Path) -> Result<()> {
-        let sources = Sources::read(root)?;
-        let (findings, looked_at) = match Model::parse(&sources) {
-            Ok(model) => {
-                let (alerts, dashboards) = (model.alerts().count(), model.dashboards.len());
-                (findings(&sources, &model), format!("{alerts} alerts and {dashboards} dashboards"))
-            }
-            Err(Findings(findings)) => (findings, "the sources, which cannot be read".to_owned()),
-        };
-        findings.iter().for_each(|finding| say!("{finding}"));
-        say!("{} in {looked_at}", count(&findings));
+        let (findings, looked_at) =
+            if self.paths.is_empty() { own(root, &self.metrics)? } else { foreign::check(root, &self)? };
+        report::print(self.format, &findings, &looked_at);
         on_errors(findings).map(|_| ()).map_err(|_| Reported.into())
     }
+}
+
+/// What is wrong with the sources of this repository, and what they are.
+fn own(root: &Path, metrics: &[PathBuf]) -> Result<(Vec<Finding>, String)> {
+    let sources = Sources::read(root)?;
+    let mut model = match Model::parse(&sources) {
+        Ok(model) => model,
+        Err(Findings(findings)) => return Ok((findings, "the sources, which cannot be read".to_owned())),
+    };
+    let mut findings = Vec::new();
+    if !metrics.is_empty() {
+        model.contract = foreign::contract(metrics, &mut findings)?;
+    }
+    findings.extend(self::findings(&sources, &model));
+    findings.sort();
+    let (alerts, dashboards) = (model.alerts().count(), model.dashboards.len());
+    Ok((findings, format!("{} and {}", plural(alerts, "alert"), plural(dashboards, "dashboard"))))
 }
 
 /// Everything that is wrong with sources that could be parsed.

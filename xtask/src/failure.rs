@@ -32,6 +32,18 @@ impl fmt::Display for Reported {
     }
 }
 
+/// Ends a command that was called with something that is not there.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::error::Error for Usage {}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Ends a command if there is an error among the findings; warnings alone pass.
 pub fn on_errors(mut findings: Vec<Finding>) -> Result<Vec<Finding>, Findings> {
     findings.sort();
@@ -42,11 +54,15 @@ pub fn on_errors(mut findings: Vec<Finding>) -> Result<Vec<Finding>, Findings> {
     }
 }
 
+/// `3 errors`, `1 error`.
+pub fn plural(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
 /// `2 errors, 1 warning`; `no problems`.
 pub fn count(findings: &[Finding]) -> String {
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let warnings = findings.len() - errors;
-    let plural = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     match (errors, warnings) {
         (0, 0) => "no problems".to_owned(),
         (0, _) => plural(warnings, "warning"),
@@ -55,12 +71,12 @@ pub fn count(findings: &[Finding]) -> String {
     }
 }
 
-/// Prints why a command failed, on stderr, and gives its exit status.
+/// Prints why a command failed, on stderr, and gives its exit status: 2 for bad usage, as clap does, else 1.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(findings) = error.downcast_ref::<Findings>() {
         note!("{findings}");
     } else if !error.is::<Reported>() {
         note!("error: {error:#}");
     }
-    ExitCode::FAILURE
+    if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

@@ -22,6 +22,7 @@ pub struct Flags {
 pub enum Command {
     Assemble(Assemble),
     Check(Check),
+    Contract(Contract),
     Explain(Explain),
     Package(Package),
     Test(Test),
@@ -31,7 +32,7 @@ pub enum Command {
 /// Write the generated files of chart/: values.yaml, values.schema.json, Chart.lock, README.md, files/, profiles/.
 ///
 /// They come from alerts/, dashboards/, values/, docs/templates/ and chart/Chart.yaml, and are committed, so that the
-/// chart can be read and installed without this tool.
+/// chart can be read and installed without this tool. metrics/captures/gorax-api-lit.txt is made from metrics/.
 #[derive(Debug, Args)]
 pub struct Assemble {
     /// Write nothing; fail and name every file that is stale, with its first differing line
@@ -41,9 +42,51 @@ pub struct Assemble {
 
 /// Check every rule and dashboard against the metric contract, and the rules of this repository.
 ///
-/// Prints one finding a line, `file:line: severity: check: message`, and what to do below it. Exits 1 with an error.
+/// With PATHs, check files from anywhere instead: rule files, PrometheusRule objects, Grafana dashboards and
+/// Alertmanager's configuration, told apart by their shape, in YAML streams and JSON. Recording rules among them are
+/// known to each other; a dashboard's exceptions stand beside it in <name>.allow.yaml, a rule's in a comment on its lines,
+/// `# rulecheck: allow CHECK: reason`.
+///
+/// Prints one finding a line, `file:line: severity: check: message`, and what to do below it. Exits 0 when there is no
+/// error (warnings alone are none), 1 with an error, 2 when a PATH is not there.
 #[derive(Debug, Args)]
-pub struct Check {}
+pub struct Check {
+    /// Files, or folders whose *.yaml, *.yml and *.json are read, relative to the current folder [default: the sources]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Take the metric contract from here instead of metrics/ of this repository; may be given more than once
+    #[arg(long, value_name = "DIR")]
+    pub metrics: Vec<PathBuf>,
+    /// How findings are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A finding a line, with its help below, and the count at the end
+    Text,
+    /// One array on stdout; everything else goes to stderr
+    Json,
+    /// Workflow commands, which GitHub shows beside the lines of a pull request
+    Github,
+}
+
+/// Compare what a target exposes with the metric contract, or write a starting contract from it.
+///
+/// SOURCE is the text of a scrape, in Prometheus' format or that of OpenMetrics. For a job that the contract has, every
+/// difference is printed: what is missing or new, another type, an unknown label, a value that a label cannot have,
+/// other buckets; the exit status is 1 if there is one. For any other job a contract to start from is printed, with the
+/// values that were seen as comments: redirect it to metrics/<source>.yaml and say what one scrape does not show.
+#[derive(Debug, Args)]
+pub struct Contract {
+    /// A file, `-` for stdin, or an http(s) URL such as http://localhost:8080/metrics
+    #[arg(value_name = "FILE|URL")]
+    pub source: String,
+    /// The job that scrapes the target [default: a new one, named after the file or the host]
+    #[arg(long, value_name = "NAME")]
+    pub job: Option<String>,
+}
 
 /// Say what a PromQL expression gives, arm by arm: labels, kind of number, unit, bounds, and when there is a value.
 ///

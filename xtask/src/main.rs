@@ -2,8 +2,8 @@
 //!
 //! The data's way, one module a stage, none imports one to its right:
 //! [`sources`] → [`model`] → [`check`] → [`assemble`] → [`package`]. [`vendor`] brings the dependencies that the full
-//! edition carries, [`output`] is the only one that writes, [`test`] proves the whole,
-//! [`explain`] shows what the checks see.
+//! edition carries, [`inputs`] reads files that a caller names, [`output`] is the only one that writes, [`test`] proves
+//! the whole, [`explain`] shows what the checks see.
 
 // Before the others, since they print with its macros.
 #[macro_use]
@@ -11,12 +11,16 @@ mod output;
 
 mod assemble;
 mod check;
+mod contract;
 mod dependency;
 mod explain;
 mod failure;
 mod flags;
+mod http;
+mod inputs;
 mod model;
 mod package;
+mod report;
 mod sources;
 mod test;
 mod tools;
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
     let result = match Flags::parse().command {
         Some(Command::Assemble(flags)) => flags.run(&root),
         Some(Command::Check(flags)) => flags.run(&root),
+        Some(Command::Contract(flags)) => flags.run(&root),
         Some(Command::Explain(flags)) => flags.run(&root),
         Some(Command::Package(flags)) => flags.run(&root),
         Some(Command::Test(flags)) => flags.run(&root),

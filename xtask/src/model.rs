@@ -141,10 +141,10 @@ fn unique_groups(rules: &[RuleFile], findings: &mut Vec<Finding>) {
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for file in rules {
         for group in &file.groups {
-            if let Some(first) = seen.insert(&group.name, &file.path) {
-                let line = group.rules.first().map_or(1, |rule| rule.line);
+            // Twice within a file is a finding of the reader's.
+            if let Some(first) = seen.insert(&group.name, &file.path).filter(|first| *first != file.path) {
                 let message = format!("group `{}` is declared in {first} too", group.name);
-                findings.push(Finding::error(&file.path, line, "file/syntax", message));
+                findings.push(Finding::error(&file.path, group.line, "file/syntax", message));
             }
         }
     }
@@ -188,7 +188,8 @@ fn read_dashboards(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<Dashbo
     dashboards
 }
 
-fn read_contract(sources: &Sources, findings: &mut Vec<Finding>) -> Contract {
+/// The metric contract in `metrics/`.
+pub fn read_contract(sources: &Sources, findings: &mut Vec<Finding>) -> Contract {
     let mut files = Vec::new();
     for path in sources.below("metrics").filter(|path| !path.starts_with("metrics/captures/")) {
         if wrong_place(path, "metrics", ".yaml", findings) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use rulecheck::Finding;
+use rulecheck::{Finding, document};
 
 /// Folders that hold sources, with everything below them.
 const FOLDERS: [&str; 8] =
@@ -67,10 +67,7 @@ impl Sources {
         let Some(bytes) = self.files.get(path) else {
             return Err(Finding::error(path, 1, "file/syntax", "the file is missing"));
         };
-        std::str::from_utf8(bytes).map_err(|error| {
-            let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
-            Finding::error(path, line, "file/encoding", "the file is not UTF-8").help("save it as UTF-8")
-        })
+        document::text(path, bytes)
     }
 
     /// The paths below `folder`, sorted.

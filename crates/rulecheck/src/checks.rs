@@ -9,6 +9,7 @@ mod metric;
 mod presence;
 mod regexp;
 mod selector;
+mod severity;
 
 use crate::contract::Contract;
 use crate::dashboard::{self, Dashboard};
@@ -80,7 +81,8 @@ impl<'a> Query<'a> {
 type QueryCheck = fn(&World<'_>, &Settings, &Query<'_>) -> Vec<Finding>;
 
 /// The checks of single queries, in no particular order.
-const QUERY_CHECKS: &[QueryCheck] = &[metric::check, selector::check, kind::check, histogram::check, constant::check, presence::check];
+const QUERY_CHECKS: &[QueryCheck] =
+    &[metric::check, selector::check, kind::check, histogram::check, constant::check, presence::check, severity::check];
 
 /// Runs every check over rule files and dashboards. Recording rules among `rules` are known to all of them. Findings
 /// come sorted by place, each once.

@@ -2,13 +2,21 @@
 //!
 //! The format is described in `docs/metric-contract.md`; unknown fields are refused.
 
+mod compare;
+mod draft;
+mod load;
+mod sample;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
+use regex::Regex;
 use serde::Deserialize;
 
 use crate::finding::Finding;
-use crate::yaml;
+pub use compare::{Difference, differences};
+pub use draft::draft;
+pub use sample::sample;
 
 /// Series that Prometheus itself makes, for every target or every alert.
 const BUILT_IN: [&str; 8] = [
@@ -32,7 +40,7 @@ pub struct Contract {
 }
 
 /// A scrape job.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
     /// How often its targets are scraped, a Prometheus duration.
@@ -46,6 +54,12 @@ pub struct Job {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metric {
+    /// The contract file that declares it, as the caller named it.
+    #[serde(skip)]
+    pub file: String,
+    /// The line of its declaration there, from 1.
+    #[serde(skip)]
+    pub line: usize,
     /// Its type.
     #[serde(rename = "type")]
     pub kind: Kind,
@@ -68,6 +82,13 @@ pub struct Metric {
     pub buckets: Vec<f64>,
 }
 
+impl Metric {
+    /// Where it is declared, `file:line`.
+    pub fn declared_in(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
+}
+
 /// A metric's type; `_bucket`, `_sum` and `_count` follow from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -79,6 +100,20 @@ pub enum Kind {
     Summary,
     Info,
     Untyped,
+}
+
+/// As the contract writes it.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+            Kind::Summary => "summary",
+            Kind::Info => "info",
+            Kind::Untyped => "untyped",
+        })
+    }
 }
 
 /// Whether a metric is really there.
@@ -133,57 +168,16 @@ pub struct LabelValues {
     pub optional: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    jobs: BTreeMap<String, Job>,
-    metrics: BTreeMap<String, Metric>,
+/// A pattern of the contract, which matches values as a whole.
+pub(crate) fn anchored(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!("^(?:{pattern})$"))
 }
 
 impl Contract {
-    /// Reads the files (path, text) of a contract. A file that cannot be read gives one finding and is left out.
+    /// Reads the files (path, text) of a contract. A file that cannot be read gives one finding and is left out; an
+    /// entry that contradicts itself or one before gives one too.
     pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>, findings: &mut Vec<Finding>) -> Contract {
-        let mut contract = Contract::default();
-        let mut metrics = Vec::new();
-        for (path, text) in files {
-            match yaml::parse::<File>(text) {
-                Ok(file) => {
-                    contract.jobs.extend(file.jobs);
-                    metrics.extend(file.metrics.into_iter().map(|(name, metric)| (path, text, name, metric)));
-                }
-                Err(error) => findings.push(Finding::error(path, error.line, "file/syntax", error.message)),
-            }
-        }
-        for (path, text, name, metric) in metrics {
-            let line = line_of(text, &name);
-            if let Some(problem) = contract.problem(&name, &metric) {
-                findings.push(Finding::error(path, line, "file/syntax", format!("metric {name}: {problem}")));
-            }
-            contract.metrics.insert(name, metric);
-        }
-        contract
-    }
-
-    /// What contradicts itself in a metric's entry.
-    fn problem(&self, name: &str, metric: &Metric) -> Option<String> {
-        if self.metrics.contains_key(name) {
-            return Some("declared twice".into());
-        }
-        if let Some(job) = metric.jobs.iter().find(|job| !self.jobs.contains_key(*job)) {
-            return Some(format!("no file declares its job `{job}`"));
-        }
-        if (metric.kind == Kind::Histogram) == metric.buckets.is_empty() {
-            return Some("buckets belong to histograms, and a histogram needs them".into());
-        }
-        if !metric.buckets.is_sorted_by(|a, b| a < b) || metric.buckets.iter().any(|b| !b.is_finite()) {
-            return Some("buckets must be finite and rise".into());
-        }
-        if (metric.emitted == Emitted::Constant) != metric.value.is_some() {
-            return Some("`value` belongs to `emitted: constant`, which needs it".into());
-        }
-        let both = metric.labels.iter().find(|(_, values)| values.values.is_some() && values.pattern.is_some());
-        both.map(|(label, _)| format!("label `{label}` has both `values` and `pattern`"))
+        load::contract(files, findings)
     }
 
     /// The metric that a series name belongs to, and the suffix that its type adds: `_bucket`, `_sum`, `_count` or none.
@@ -207,21 +201,9 @@ impl Contract {
     }
 }
 
-/// The line of a metric's key; 1 where the file has an unusual form.
-fn line_of(text: &str, name: &str) -> usize {
-    let key = format!("{name}:");
-    text.lines().position(|line| line.trim_start().starts_with(&key)).map_or(1, |index| index + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn findings(text: &str) -> Vec<String> {
-        let mut findings = Vec::new();
-        Contract::parse([("m.yaml", text)], &mut findings);
-        findings.iter().map(ToString::to_string).collect()
-    }
 
     const GOOD: &str = "jobs:\n  j: {scrape_interval: 15s}\nmetrics:\n  a_total: {type: counter, unit: things, jobs: [j], emitted: live}\n  h: {type: histogram, unit: seconds, jobs: [j], emitted: dark, buckets: [1, 2]}\n";
 
@@ -230,25 +212,5 @@ mod tests {
         let contract = Contract::parse([("m.yaml", GOOD)], &mut Vec::new());
         assert!(contract.metric("h_bucket").is_some() && contract.metric("h_sum").is_some());
         assert!(contract.metric("a_total_bucket").is_none() && contract.metric("b").is_none());
-        assert!(findings(GOOD).is_empty());
-    }
-
-    #[test]
-    fn an_entry_that_contradicts_itself_is_named() {
-        for (from, to, expected) in [
-            (
-                "emitted: live",
-                "emitted: alive",
-                "m.yaml:4: error: file/syntax: metrics.a_total.emitted: unknown variant `alive`",
-            ),
-            ("unit: things", "unti: things", "unknown field `unti`"),
-            ("jobs: [j], emitted: live", "jobs: [k], emitted: live", "no file declares its job `k`"),
-            ("emitted: live", "emitted: constant", "`value` belongs to"),
-            ("buckets: [1, 2]", "buckets: [2, 1]", "must be finite and rise"),
-            (", buckets: [1, 2]", "", "a histogram needs them"),
-        ] {
-            let found = findings(&GOOD.replace(from, to));
-            assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
-        }
     }
 }

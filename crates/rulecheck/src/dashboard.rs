@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::exception::Exception;
 use crate::finding::Finding;
+use crate::json::StringLines;
 use crate::query::parse_expr;
 
 /// Classic dashboards of Grafana 11 to 13; older ones are migrated on load, with losses.
@@ -42,9 +43,8 @@ pub struct Query {
 
 impl Dashboard {
     /// Reads a dashboard. What keeps Grafana from provisioning it, and every query that does not parse, is a finding;
-    /// with one the dashboard is left out.
+    /// the other queries are read all the same. `None` when the file is in a form that has no panels to read.
     pub fn parse(path: &str, text: &str, findings: &mut Vec<Finding>) -> Option<Dashboard> {
-        let before = findings.len();
         let json: Value = match serde_json::from_str(text) {
             Ok(json) => json,
             Err(error) => {
@@ -74,13 +74,7 @@ impl Dashboard {
             problem("schemaVersion", format!("schemaVersion is {}, expected {low} to {high}", json["schemaVersion"]));
         }
         let queries = queries(path, text, &json, &title, findings);
-        (findings.len() == before).then(|| Dashboard {
-            path: path.to_owned(),
-            uid,
-            title,
-            queries,
-            exceptions: Vec::new(),
-        })
+        Some(Dashboard { path: path.to_owned(), uid, title, queries, exceptions: Vec::new() })
     }
 
     /// The file beside the dashboard that holds its exceptions.
@@ -118,7 +112,7 @@ fn is_uid(uid: &str) -> bool {
 
 fn queries(path: &str, text: &str, json: &Value, dashboard: &str, findings: &mut Vec<Finding>) -> Vec<Query> {
     let mut queries = Vec::new();
-    let mut from = 0;
+    let mut lines = StringLines::new(text, &["expr"]);
     for panel in panels(json) {
         let panel_title = panel["title"].as_str().unwrap_or("(untitled)");
         for target in panel["targets"].as_array().into_iter().flatten() {
@@ -126,11 +120,7 @@ fn queries(path: &str, text: &str, json: &Value, dashboard: &str, findings: &mut
                 continue;
             };
             let subject = format!("{dashboard} › {panel_title} › {}", target["refId"].as_str().unwrap_or("?"));
-            // Equal expressions occur more than once; each is looked for behind the one before.
-            let quoted = Value::from(expr).to_string();
-            let at = text[from..].find(&quoted).map(|at| from + at);
-            from = at.map_or(from, |at| at + quoted.len());
-            let line = at.map_or(1, |at| text[..at].matches('\n').count() + 1);
+            let line = lines.next("expr", expr);
             match parse_expr(&fill_variables(expr)) {
                 Ok(ast) => queries.push(Query { subject, expr: expr.to_owned(), ast, line }),
                 Err(message) => {

@@ -1,15 +1,18 @@
 //! PromQL in rule files and dashboards, checked against a metric contract, without a server.
 //!
-//! The data's way: text → [`rules`], [`dashboard`] and [`contract`] (typed, with line numbers) → [`checks`] →
-//! [`finding`]s. Bytes in, values out: nothing here touches a disk, and nothing knows of Gorax.
+//! The data's way: text → [`rules`], [`dashboard`] and [`contract`] (typed, with line numbers; [`document`] tells files
+//! apart that nobody has sorted) → [`checks`] → [`finding`]s. Bytes in, values out: nothing here touches a disk, and nothing knows of Gorax.
 
 pub mod checks;
 pub mod contract;
 pub mod dashboard;
+pub mod document;
 pub mod exception;
 pub mod explain;
+pub mod exposition;
 pub mod finding;
 pub mod infer;
+mod json;
 mod lines;
 pub mod query;
 pub mod rules;

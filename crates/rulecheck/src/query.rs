@@ -4,20 +4,105 @@
 
 use promql_parser::parser::{Expr, VectorSelector, parse};
 
-/// Deeper nesting than any person writes. It bounds the recursion here and in the parser.
+/// Deeper nesting, or a longer chain of operators, than any person writes. It bounds every recursion over expressions:
+/// the parser's own, ours, and the one that drops a tree.
 const MAX_DEPTH: usize = 200;
+
+/// Longer messages only repeat the query.
+const MAX_MESSAGE: usize = 300;
 
 /// Parses an expression, comments and all. The parser's messages are short and have no position.
 pub fn parse_expr(text: &str) -> Result<Expr, String> {
-    let depth = text.bytes().fold((0_usize, 0_usize), |(depth, deepest), byte| match byte {
-        b'(' => (depth + 1, deepest.max(depth + 1)),
-        b')' => (depth.saturating_sub(1), deepest),
-        _ => (depth, deepest),
-    });
-    if depth.1 > MAX_DEPTH {
-        return Err(format!("more than {MAX_DEPTH} nested parentheses"));
+    if depth(text) > MAX_DEPTH {
+        return Err(format!("more than {MAX_DEPTH} operators and brackets inside one another"));
     }
-    parse(text).map_err(|message| if message.is_empty() { "invalid promql query".to_owned() } else { message })
+    parse(text).map_err(|message| match message.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None if message.is_empty() => "invalid promql query".to_owned(),
+        None => message,
+    })
+}
+
+/// What stands between a bracket and its end: the operators since the last comma, the deepest bracket among them, and
+/// the deepest of the arguments before.
+#[derive(Default)]
+struct Level {
+    operators: usize,
+    inner: usize,
+    before: usize,
+}
+
+impl Level {
+    fn depth(&self) -> usize {
+        self.before.max(self.operators + self.inner)
+    }
+}
+
+/// At least the depth of the tree that the parser would build. A chain of operators leans to one side, so each counts.
+fn depth(text: &str) -> usize {
+    let mut open: Vec<Level> = Vec::new();
+    let mut level = Level::default();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let (token, behind) = rest.split_at(token_length(rest, c));
+        rest = behind;
+        match c {
+            '(' => open.push(std::mem::take(&mut level)),
+            '[' => {
+                // A range or a subquery wraps what stands before it.
+                level.operators += 1;
+                open.push(std::mem::take(&mut level));
+            }
+            ')' | ']' => {
+                if let Some(outer) = open.pop() {
+                    let closed = std::mem::replace(&mut level, outer).depth() + 1;
+                    level.inner = level.inner.max(closed);
+                }
+            }
+            ',' => level = Level { before: level.depth(), ..Level::default() },
+            '+' | '-' | '*' | '/' | '%' | '^' | '=' | '!' | '<' | '>' => level.operators += 1,
+            _ if ["and", "or", "unless", "atan2"].iter().any(|word| token.eq_ignore_ascii_case(word)) => {
+                level.operators += 1;
+            }
+            _ => {}
+        }
+        if open.len() > MAX_DEPTH {
+            break;
+        }
+    }
+    open.iter().rev().fold(level.depth(), |inside, outer| inside + 1 + outer.depth())
+}
+
+/// The length of the token that `text` begins with: a comment, a string, label matchers with their braces, a word, an
+/// operator, or one character.
+fn token_length(text: &str, first: char) -> usize {
+    let bytes = text.as_bytes();
+    match first {
+        '#' => text.find('\n').unwrap_or(text.len()),
+        '"' | '\'' | '`' => string_length(bytes),
+        '{' => {
+            let mut at = 1;
+            while at < bytes.len() && bytes[at] != b'}' {
+                at += if matches!(bytes[at], b'"' | b'\'' | b'`') { string_length(&bytes[at..]) } else { 1 };
+            }
+            (at + 1).min(text.len())
+        }
+        'a'..='z' | 'A'..='Z' | '_' | ':' | '0'..='9' => {
+            text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').unwrap_or(text.len())
+        }
+        '=' | '!' | '<' | '>' if matches!(bytes.get(1), Some(b'=' | b'~')) => 2,
+        _ => first.len_utf8(),
+    }
+}
+
+/// The length of a string with its quotes, which `bytes` begin with; to the end where it is not closed.
+pub(crate) fn string_length(bytes: &[u8]) -> usize {
+    let quote = bytes[0];
+    let mut at = 1;
+    while at < bytes.len() && bytes[at] != quote {
+        at += if bytes[at] == b'\\' && quote != b'`' { 2 } else { 1 };
+    }
+    (at + 1).min(bytes.len())
 }
 
 /// Every selector of an expression, in reading order.
@@ -112,14 +197,67 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_an_error() {
-        assert!(parse_expr(&("(".repeat(1000) + "a" + &")".repeat(1000))).is_err());
+    fn deep_nesting_is_an_error_however_it_is_written() {
+        let around = |open: &str, close: &str| open.repeat(100_000) + "a" + &close.repeat(100_000);
+        for deep in [
+            around("(", ")"),
+            around("abs(", ")"),
+            around("-", ""),
+            around("", " + a"),
+            around("", " ^ a"),
+            around("", " OR a"),
+            around("", "[5m:1m]"),
+            around("a{b=\"(\"} - (", ")"),
+            around("sum by (a) (", ""),
+            around("[", ""),
+        ] {
+            let message = parse_expr(&deep).unwrap_err();
+            assert_eq!(message, "more than 200 operators and brackets inside one another");
+        }
+    }
+
+    /// The parser, our recursion and the drop of the tree fit into the 2 MB of a test's thread.
+    #[test]
+    fn the_deepest_that_passes_is_parsed() {
+        for expr in
+            ["-".repeat(200) + "a", "a".to_owned() + &" ^ a".repeat(200), "(".repeat(200) + "a" + &")".repeat(200)]
+        {
+            assert_eq!(names(&expr)[0], "a");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_deep_passes() {
+        assert_eq!(depth("a{b=\"((((\", c=~'[[[['} # (((("), 0);
+        assert_eq!(depth("f(a + b, c + d, e)"), 2);
+        assert_eq!(depth("(a) or (b) or (c >= bool 1)"), 4);
+        assert_eq!(depth("max_over_time(order_total[5m])"), 3);
+    }
+
+    #[test]
+    fn a_message_does_not_repeat_a_huge_query() {
+        assert!(parse_expr(&format!("a{{b=~\"({}\"}}", "x".repeat(100_000))).unwrap_err().len() < 1000);
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,60}") {
             let _ = parse_expr(&text);
+        }
+
+        #[test]
+        fn no_queer_query_panics(
+            tokens in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "a", "1e309", "99999999999999999999", "5m", "9999999999999y", "(", ")", "[", "]", "{", "}", ":", ",",
+                    "=", "=~", "!~", "==", "-", "+", "^", "@", "offset", "by", "sum", "rate", "on", "group_left", "and",
+                    "bool", "\"", "'", "`", "\"\\u\"", "\"(\"", "é", "start()", "histogram_quantile", "0x", "#", "\n", " ",
+                ]),
+                0..12,
+            ),
+        ) {
+            let _ = parse_expr(&tokens.concat());
+            let _ = parse_expr(&tokens.join(" "));
         }
     }
 }

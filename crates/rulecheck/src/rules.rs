@@ -1,16 +1,18 @@
 //! Prometheus rule files, as prometheus/prometheus `model/rulefmt` reads them, with the line of every rule.
 
+mod object;
+mod read;
+
+pub(crate) use object::KIND;
+
 use std::collections::BTreeMap;
 
 use promql_parser::parser::Expr;
-use serde::Deserialize;
-use serde_yaml::Value;
 
-use crate::exception::{self, Exception};
+use crate::exception::Exception;
 use crate::finding::Finding;
-use crate::lines::Lines;
-use crate::query::parse_expr;
-use crate::yaml;
+use crate::yaml::Part;
+use read::Strings;
 
 /// One rule file.
 #[derive(Debug)]
@@ -26,9 +28,15 @@ pub struct RuleFile {
 pub struct Group {
     /// Unique within its file.
     pub name: String,
+    /// The line it begins on, from 1.
+    pub line: usize,
     /// How often it is evaluated; `None` leaves it to Prometheus' configuration.
     pub interval: Option<String>,
-    /// Labels that it sets on the series of all its rules, unless a rule sets them itself.
+    /// How far in the past its rules look; `None` leaves it to Prometheus' configuration.
+    pub query_offset: Option<String>,
+    /// The most alerts or series that a rule of it may make; 0 is no limit.
+    pub limit: u64,
+    /// Labels that are set on what its rules make; a rule's own win.
     pub labels: BTreeMap<String, String>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
@@ -47,7 +55,7 @@ pub struct Rule {
     pub ast: Expr,
     /// How long an alert's condition must hold.
     pub hold: Option<String>,
-    /// How long an alert goes on firing after its condition.
+    /// How long an alert goes on firing when its condition has ended.
     pub keep_firing_for: Option<String>,
     /// Labels that the rule sets.
     pub labels: BTreeMap<String, String>,
@@ -86,139 +94,29 @@ impl Rule {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFile {
-    groups: Vec<RawGroup>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawGroup {
-    name: String,
-    interval: Option<String>,
-    #[serde(rename = "query_offset")]
-    _query_offset: Option<String>,
-    #[serde(rename = "limit")]
-    _limit: Option<u64>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-    #[serde(default)]
-    rules: Vec<RawRule>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRule {
-    alert: Option<String>,
-    record: Option<String>,
-    expr: String,
-    #[serde(rename = "for")]
-    hold: Option<String>,
-    keep_firing_for: Option<String>,
-    #[serde(default)]
-    labels: BTreeMap<String, Value>,
-    #[serde(default)]
-    annotations: BTreeMap<String, Value>,
-}
-
 impl RuleFile {
-    /// Reads a rule file. Everything that Prometheus would refuse, and every label that is not a string, is a
-    /// `file/syntax` finding; with one the file is left out, since Prometheus would not load it either.
+    /// Reads a rule file that is to become a PrometheusRule. Everything that Prometheus would refuse, and every label
+    /// that is not a string, is a `file/syntax` finding, and the rule with it is left out; `None` when the file itself
+    /// cannot be read.
     pub fn parse(path: &str, text: &str, findings: &mut Vec<Finding>) -> Option<RuleFile> {
-        let before = findings.len();
-        let raw: RawFile = match yaml::parse(text) {
-            Ok(raw) => raw,
-            Err(error) => {
-                findings.push(Finding::error(path, error.line, "file/syntax", error.message));
-                return None;
-            }
-        };
-        let mut lines = Lines::new(text);
-        let mut groups: Vec<Group> = Vec::new();
-        for group in raw.groups {
-            let line = lines.group(&group.name);
-            if groups.iter().any(|other| other.name == group.name) {
-                let message = format!("group `{}` is declared twice", group.name);
-                findings.push(Finding::error(path, line, "file/syntax", message));
-            }
-            if let Some(interval) = group.interval.as_deref().filter(|i| !is_duration(i)) {
-                let message = format!("group `{}`: interval `{interval}` is not a duration such as 30s", group.name);
-                findings.push(Finding::error(path, line, "file/syntax", message));
-            }
-            let rules = group.rules.into_iter().filter_map(|raw| read_rule(path, raw, &mut lines, findings)).collect();
-            groups.push(Group { name: group.name, interval: group.interval, labels: group.labels, rules });
-        }
-        (findings.len() == before).then(|| RuleFile { path: path.to_owned(), groups })
+        read::file(path, Part { text, first_line: 1 }, Strings::Only, findings)
+    }
+
+    /// Reads a rule file as Prometheus does, which takes any scalar for a label's value.
+    pub(crate) fn in_stream(path: &str, part: Part<'_>, findings: &mut Vec<Finding>) -> Option<RuleFile> {
+        read::file(path, part, Strings::AnyScalar, findings)
+    }
+
+    /// Reads the PrometheusRule objects of a document, which may be a list with others among them. Groups are unique
+    /// within an object, so each becomes a file of its own, of the same path.
+    pub(crate) fn in_objects(path: &str, part: Part<'_>, findings: &mut Vec<Finding>) -> Vec<RuleFile> {
+        read::objects(path, part, findings)
     }
 
     /// All rules of all groups, in order.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.groups.iter().flat_map(|group| &group.rules)
     }
-}
-
-fn read_rule(path: &str, raw: RawRule, lines: &mut Lines<'_>, findings: &mut Vec<Finding>) -> Option<Rule> {
-    let (kind, name) = match (raw.alert, raw.record) {
-        (Some(name), None) => (RuleKind::Alert, name),
-        (None, Some(name)) => (RuleKind::Record, name),
-        _ => {
-            let line = lines.last_line();
-            findings.push(Finding::error(path, line, "file/syntax", "a rule needs either `alert` or `record`"));
-            return None;
-        }
-    };
-    let span = lines.rule(kind, &name);
-    let expr_line = span.line_of_key("expr");
-    let mut rule = Rule {
-        kind,
-        name,
-        ast: Expr::from(0.0),
-        hold: raw.hold,
-        keep_firing_for: raw.keep_firing_for,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        line: span.line,
-        expr_line,
-        source: span.text(),
-        exceptions: Vec::new(),
-        expr: raw.expr,
-    };
-    let subject = rule.subject();
-    rule.exceptions = exception::in_comments(path, &subject, span.first, span.lines.iter().copied(), findings);
-    let mut problem = |line: usize, message: String| {
-        findings.push(Finding::error(path, line, "file/syntax", message).about(subject.as_str()));
-    };
-    if kind == RuleKind::Record && (rule.hold.is_some() || rule.keep_firing_for.is_some() || !raw.annotations.is_empty())
-    {
-        problem(span.line, "a recording rule has no `for`, `keep_firing_for` or `annotations`".into());
-    }
-    if rule.name.is_empty() || (kind == RuleKind::Record && !is_metric_name(&rule.name)) {
-        problem(span.line, format!("`{}` is not a name that a series can have", rule.name));
-    }
-    for (key, value) in [("for", &rule.hold), ("keep_firing_for", &rule.keep_firing_for)] {
-        if let Some(value) = value.as_deref().filter(|value| !is_duration(value)) {
-            problem(span.line_of_key(key), format!("{key} `{value}` is not a duration such as 5m"));
-        }
-    }
-    for (from, to, what) in
-        [(raw.labels, &mut rule.labels, "label"), (raw.annotations, &mut rule.annotations, "annotation")]
-    {
-        for (name, value) in from {
-            match value {
-                Value::String(value) if is_label_name(&name) => {
-                    to.insert(name, value);
-                }
-                Value::String(_) => problem(span.line_of_key(&name), format!("`{name}` is not a name for a {what}")),
-                _ => problem(span.line_of_key(&name), format!("{what} `{name}` is not a string; quote it")),
-            }
-        }
-    }
-    match parse_expr(&rule.expr) {
-        Ok(ast) => rule.ast = ast,
-        Err(message) => problem(expr_line, format!("the expression does not parse: {}", message.trim())),
-    }
-    Some(rule)
 }
 
 /// Prometheus' duration syntax: `0`, or numbers with rising precision, such as `1h30m`.
@@ -238,13 +136,15 @@ pub fn is_duration(text: &str) -> bool {
     rest.is_empty() && !text.is_empty()
 }
 
-fn is_metric_name(name: &str) -> bool {
+/// Whether Prometheus has always taken the text as a metric's name.
+pub(crate) fn is_metric_name(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
-fn is_label_name(name: &str) -> bool {
+/// The same for a label.
+pub(crate) fn is_label_name(name: &str) -> bool {
     is_metric_name(name) && !name.contains(':')
 }
 
@@ -274,8 +174,7 @@ mod tests {
 
     fn errors(text: &str) -> Vec<String> {
         let mut findings = Vec::new();
-        let file = RuleFile::parse("r.yaml", text, &mut findings);
-        assert_eq!(file.is_none(), !findings.is_empty());
+        RuleFile::parse("r.yaml", text, &mut findings);
         findings.iter().map(ToString::to_string).collect()
     }
 
@@ -293,7 +192,7 @@ mod tests {
     fn what_prometheus_refuses_is_one_finding_with_its_line() {
         for (from, to, expected) in [
             ("interval: 30s", "intervall: 30s", "r.yaml:3: error: file/syntax: groups[0]: unknown field `intervall`"),
-            ("interval: 30s", "interval: 30", "r.yaml:2: error: file/syntax: group `first`: interval `30`"),
+            ("interval: 30s", "interval: 30", "r.yaml:3: error: file/syntax: group `first`: interval `30`"),
             ("name: second", "name: first", "r.yaml:16: error: file/syntax: group `first` is declared twice"),
             ("for: 5m", "for: five", "r.yaml:13: error: file/syntax: alert Down: for `five`"),
             (
@@ -313,6 +212,12 @@ mod tests {
             ),
             ("record: a:b", "record: a-b", "r.yaml:5: error: file/syntax: record a-b: `a-b` is not a name"),
             ("        for: 5m\n", "        record: x\n", "a rule needs either `alert` or `record`"),
+            ("name: first", "name: \"\"", "r.yaml:2: error: file/syntax: a group needs a name"),
+            (
+                "rules: []",
+                "query_offset: 1\n    limit: 5",
+                "r.yaml:17: error: file/syntax: group `second`: query_offset",
+            ),
             (
                 "        for: 5m\n",
                 "        for: 5m\n        for: 6m\n",
@@ -326,6 +231,26 @@ mod tests {
             );
         }
         assert!(errors(FILE).is_empty());
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_read_takes_no_other_with_it() {
+        let file = RuleFile::parse("r.yaml", &FILE.replace("up == 0", "up =="), &mut Vec::new()).unwrap();
+        assert_eq!(file.rules().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["a:b"]);
+    }
+
+    #[test]
+    fn everything_that_prometheus_knows_is_read() {
+        let text = "groups:\n- name: g\n  query_offset: 1m\n  limit: 10\n  labels: {team: a}\n  rules:\n  - alert: A\n    expr: 1\n    keep_firing_for: 5m\n    labels: {severity: 1, x: true, y: }\n    annotations:\n- name: h\n  rules:\n";
+        let mut findings = Vec::new();
+        let file = RuleFile::in_stream("r.yaml", Part { text, first_line: 1 }, &mut findings).unwrap();
+        let (group, rule) = (&file.groups[0], &file.groups[0].rules[0]);
+        assert_eq!((group.query_offset.as_deref(), group.limit, &*group.labels["team"]), (Some("1m"), 10, "a"));
+        assert_eq!((rule.keep_firing_for.as_deref(), &*rule.labels["severity"]), (Some("5m"), "1"));
+        assert_eq!((&*rule.labels["x"], &*rule.labels["y"]), ("true", ""));
+        assert!(findings.is_empty(), "{findings:?}");
+        // The API server takes strings only.
+        assert_eq!(errors(text).len(), 3);
     }
 
     #[test]

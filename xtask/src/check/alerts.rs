@@ -8,8 +8,10 @@ use rulecheck::{Finding, Rule};
 use crate::model::{Model, threshold};
 use crate::sources::Sources;
 
+/// The severities that `alerts.minSeverity` ranks.
 const SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
-const LABELS: [&str; 3] = ["severity", "component", "family"];
+/// Besides the severity, which rulecheck wants of every alert.
+const LABELS: [&str; 2] = ["component", "family"];
 const ANNOTATIONS: [&str; 4] = ["summary", "description", "runbook_url", "dashboard_url"];
 
 pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
@@ -49,8 +51,8 @@ fn policy(rule: &Rule) -> Vec<String> {
     for label in LABELS.iter().filter(|label| !rule.labels.contains_key(**label)) {
         problems.push(format!("the label `{label}` is missing"));
     }
-    if let Some(severity) = rule.labels.get("severity").filter(|severity| !SEVERITIES.contains(&severity.as_str())) {
-        problems.push(format!("the severity `{severity}` is none of {}", SEVERITIES.join(", ")));
+    if rule.labels.get("severity").is_some_and(|severity| severity == "none") {
+        problems.push(format!("the severity is none of {}", SEVERITIES.join(", ")));
     }
     for annotation in ANNOTATIONS.iter().filter(|annotation| !rule.annotations.contains_key(**annotation)) {
         problems.push(format!("the annotation `{annotation}` is missing"));

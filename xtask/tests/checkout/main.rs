@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod copy;
+mod foreign;
 mod package;
 mod server;
 mod vendor;

@@ -63,7 +63,8 @@ fn help_for_never(comparison: &Comparison<'_, '_>, arm: &Arm) -> String {
         return "use a metric that changes, or take the rule out".to_owned();
     }
     if arm.kind == Kind::Count && comparison.asks_for_little() {
-        return "where nothing is left to count there is no series, not 0: use `absent(…)`, or add `or vector(0)`".to_owned();
+        return "where nothing is left to count there is no series, not 0: use `absent(…)`, or add `or vector(0)`"
+            .to_owned();
     }
     if arm.unit == Unit::RATIO && (1.0..=100.0).contains(&bound) && arm.interval == Interval::between(0.0, 1.0) {
         return format!("a ratio is from 0 to 1: for {bound} % write `{} {}`", comparison.operator, bound / 100.0);
@@ -96,9 +97,7 @@ fn always(query: &Query<'_>, condition: &Condition<'_, '_>) -> Option<Finding> {
     }
     // Nobody declares that a number of bytes or of things is never below 0, but it hardly ever is.
     let counted = Arm { interval: Interval::COUNT, ..Arm::number(0.0) };
-    let is_amount = |arm: &Arm| {
-        arm.kind == Kind::Gauge && arm.interval == Interval::ANY && arm.unit.is_amount()
-    };
+    let is_amount = |arm: &Arm| arm.kind == Kind::Gauge && arm.interval == Interval::ANY && arm.unit.is_amount();
     (arms.iter().all(|arm| is_amount(arm)) && comparison.always(&counted)).then(|| {
         let message = format!("`{text}` holds for every amount from 0 on, so as long as the series is there");
         query.error("query/constant-result", message).warning().help("compare with a number above 0")
@@ -143,7 +142,8 @@ fn zero_inside(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
     let idle = |arm: &Arm| matches!(arm.kind, Kind::Rate | Kind::BucketRate) && arm.interval.contains(0.0);
     divisor.alive().any(idle).then(|| {
         let divisor = quote(divisor.expr);
-        let message = format!("`{operator}` of quotients is no number as soon as one is: `{divisor}` is 0 where nothing happens");
+        let message =
+            format!("`{operator}` of quotients is no number as soon as one is: `{divisor}` is 0 where nothing happens");
         query
             .error("query/zero-division", message)
             .warning()
@@ -159,9 +159,7 @@ fn zero_decides(query: &Query<'_>, condition: &Condition<'_, '_>) -> Option<Find
         return Some(query.error("query/zero-division", message).help("divide by a metric that changes"));
     }
     // A gauge that counts things can be 0 while what is divided is not; the quotient is then above every threshold.
-    let can_be_zero = |arm: &Arm| {
-        arm.kind == Kind::Gauge && arm.interval.contains(0.0) && arm.unit == Unit::COUNT
-    };
+    let can_be_zero = |arm: &Arm| arm.kind == Kind::Gauge && arm.interval.contains(0.0) && arm.unit == Unit::COUNT;
     let asks_for_much = matches!(condition.comparison.operator.as_str(), ">" | ">=");
     let guarded = condition.beside.iter().any(|other| asks_whether_positive(other, divisor));
     if !asks_for_much || guarded || is_part_of(dividend.expr, divisor.expr) || !divisor.alive().any(can_be_zero) {
@@ -190,10 +188,7 @@ mod tests {
     fn what_is_never_true_is_named_with_its_reason() {
         for (expr, message) in [
             ("up{job=\"api\"} > 1", "`up{job=\"api\"} > 1` is never true: `up{job=\"api\"}` is 0 to 1"),
-            (
-                "workers > 0",
-                "`workers > 0` is never true: the contract declares workers as the constant 0",
-            ),
+            ("workers > 0", "`workers > 0` is never true: the contract declares workers as the constant 0"),
             (
                 "count(up{job=\"api\"} == 1) == 0",
                 "`count(up{job=\"api\"} == 1) == 0` is never true: `count(up{job=\"api\"} == 1)` is at least 1",

@@ -121,14 +121,17 @@ fn quantile_range(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
             true => format!("write `{}`", phi / 100.0),
             false => "a quantile is a number from 0 to 1".to_owned(),
         };
-        return Some(report(format!("`{operator}` is asked for the quantile {phi}, which is not from 0 to 1")).help(help));
+        return Some(
+            report(format!("`{operator}` is asked for the quantile {phi}, which is not from 0 to 1")).help(help),
+        );
     }
     if !matches!(operator.as_str(), "sum" | "avg") {
         return None;
     }
     let body = node.children.last()?;
     let quantile = body.alive().find(|arm| arm.kind == Kind::Quantile)?;
-    let message = format!("`{operator}` of quantiles, of which `{}` is made, is no quantile of the whole", quote(body.expr));
+    let message =
+        format!("`{operator}` of quantiles, of which `{}` is made, is no quantile of the whole", quote(body.expr));
     let help = match quantile.origins.iter().any(|origin| origin.series.ends_with("_bucket")) {
         true => "sum the buckets first and keep `le`: `histogram_quantile(…, sum by (…, le) (rate(…)))`",
         false => "quantiles of a summary cannot be joined; `max` shows the worst",
@@ -144,7 +147,8 @@ fn bucket_sum(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
     }
     let body = node.children.last()?;
     let several = |arm: &Arm| {
-        is_buckets(arm) && arm.labels.get("le").is_some_and(|le| le.domain.known().is_some_and(|bounds| bounds.len() > 1))
+        is_buckets(arm)
+            && arm.labels.get("le").is_some_and(|le| le.domain.known().is_some_and(|bounds| bounds.len() > 1))
     };
     if !body.alive().any(several) || node.alive().any(|arm| arm.labels.carries("le") != Carried::Never) {
         return None;
@@ -248,8 +252,11 @@ fn of_bounds(
     }
     let within_lowest = as_it_is && bound > 0.0 && bound < lowest && !matches!(operator, "==" | "!=");
     within_lowest.then(|| {
-        let message = format!("`{operator} {bound}` is decided by a guess: the lowest bucket of {histogram} ends at {lowest}");
-        report(message).warning().help(format!("take {lowest} or a higher bound as the threshold, or add a lower bucket"))
+        let message =
+            format!("`{operator} {bound}` is decided by a guess: the lowest bucket of {histogram} ends at {lowest}");
+        report(message)
+            .warning()
+            .help(format!("take {lowest} or a higher bound as the threshold, or add a lower bucket"))
     })
 }
 
@@ -365,16 +372,16 @@ mod tests {
             let found = found.iter().filter(|finding| finding.check.starts_with("query/"));
             found.map(|finding| format!("{} {}", finding.subject, finding.check)).collect::<Vec<_>>()
         };
-        assert_eq!(
-            found(BY_LE, "histogram_quantile(0.9, namespace:duration:x) > 5"),
-            ["alert A query/bucket-bound"]
-        );
+        assert_eq!(found(BY_LE, "histogram_quantile(0.9, namespace:duration:x) > 5"), ["alert A query/bucket-bound"]);
         assert_eq!(
             found(&format!("histogram_quantile(0.9, {BY_LE})"), "namespace:duration:x > 5"),
             ["alert A query/bucket-bound"]
         );
         assert_eq!(
-            found("sum by (namespace) (rate(duration_seconds_bucket[5m]))", "histogram_quantile(0.9, namespace:duration:x) > 2"),
+            found(
+                "sum by (namespace) (rate(duration_seconds_bucket[5m]))",
+                "histogram_quantile(0.9, namespace:duration:x) > 2"
+            ),
             ["record namespace:duration:x query/bucket-sum"]
         );
     }

@@ -23,14 +23,8 @@ const OF_GAUGES: [(&str, &str); 6] = [
     ("holt_winters", "rate"),
 ];
 /// What makes one number of many, for which a total is not made.
-const OVER_TIME: [&str; 6] = [
-    "avg_over_time",
-    "sum_over_time",
-    "stddev_over_time",
-    "stdvar_over_time",
-    "mad_over_time",
-    "quantile_over_time",
-];
+const OVER_TIME: [&str; 6] =
+    ["avg_over_time", "sum_over_time", "stddev_over_time", "stdvar_over_time", "mad_over_time", "quantile_over_time"];
 
 pub(super) fn check(_: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
     let nodes = query.node.walk();
@@ -54,10 +48,14 @@ fn of_call(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
         if kind(|kind| kind == Kind::CounterSum).is_some() {
             return Some(rate_of_sum(query, name, argument));
         }
-        let kind = kind(|kind| matches!(kind, Kind::Gauge | Kind::Quantile | Kind::Count | Kind::Rate | Kind::BucketRate))?;
+        let kind =
+            kind(|kind| matches!(kind, Kind::Gauge | Kind::Quantile | Kind::Count | Kind::Rate | Kind::BucketRate))?;
         return Some(
             query
-                .error("query/wrong-type", format!("`{name}` of `{quoted}`, which is {kind}: it takes every fall for a restart"))
+                .error(
+                    "query/wrong-type",
+                    format!("`{name}` of `{quoted}`, which is {kind}: it takes every fall for a restart"),
+                )
                 .help(for_gauge(name, kind, &quoted)),
         );
     }
@@ -68,12 +66,14 @@ fn of_call(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
     }
     if OVER_TIME.contains(&name) {
         let kind = kind(is_raw)?;
-        let message = format!("`{name}` of `{quoted}`, which is {kind}: the total since a start says nothing of the range");
+        let message =
+            format!("`{name}` of `{quoted}`, which is {kind}: the total since a start says nothing of the range");
         return Some(query.error("query/raw-counter", message).help(format!("use `increase({quoted})`")));
     }
     if name == "histogram_quantile" {
         kind(|kind| kind == Kind::Buckets)?;
-        let message = format!("a quantile of `{quoted}` is one of everything since the programs' start, and hardly moves");
+        let message =
+            format!("a quantile of `{quoted}` is one of everything since the programs' start, and hardly moves");
         return Some(query.error("query/raw-counter", message).warning().help("put `rate(…[5m])` around the buckets"));
     }
     None
@@ -93,8 +93,9 @@ fn rate_of_sum(query: &Query<'_>, function: &str, argument: &Node<'_>) -> Findin
     let quoted = quote(argument.expr);
     let origin = argument.alive().flat_map(|arm| &arm.origins).next();
     let counter = origin.map_or("…", |origin| &*origin.series);
-    let message =
-        format!("`{function}` of `{quoted}`, which is a sum of counters: one program's restart looks like a restart of all");
+    let message = format!(
+        "`{function}` of `{quoted}`, which is a sum of counters: one program's restart looks like a restart of all"
+    );
     query
         .error("query/rate-of-sum", message)
         .help(format!("take the `{function}` of each counter and sum after it: `sum({function}({counter}[…]))`"))
@@ -113,7 +114,10 @@ fn compared(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
     let message = format!("`{quoted}` is {kind}: once `{operator} {bound}` decides, it does so until a restart");
     let finding = query.error("query/raw-counter", message);
     let finding = if query.alert().is_some() { finding } else { finding.warning() };
-    Some(finding.help("compare its growth: `increase(…[1h])` for how many in an hour, `rate(…[5m])` for how many a second"))
+    Some(
+        finding
+            .help("compare its growth: `increase(…[1h])` for how many in an hour, `rate(…[5m])` for how many a second"),
+    )
 }
 
 fn divided(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
@@ -133,7 +137,8 @@ fn drawn(query: &Query<'_>) -> Option<Finding> {
     let is_raw = |kind| matches!(kind, Kind::Counter | Kind::CounterSum | Kind::Buckets);
     let kind = query.node.alive().map(|arm| arm.kind).find(|kind| is_raw(*kind))?;
     let message = format!("`{}` is {kind}: it shows what happened since the programs' start", quote(query.node.expr));
-    let help = "draw its growth: `rate(…[$__rate_interval])`, or `increase(…[$__range])` for how many in the time shown";
+    let help =
+        "draw its growth: `rate(…[$__rate_interval])`, or `increase(…[$__range])` for how many in the time shown";
     Some(query.error("query/raw-counter", message).warning().help(help))
 }
 
@@ -206,7 +211,8 @@ mod tests {
         finds("rate(sum(requests_total)[1h:1m]) > 1", &["query/rate-of-sum"]);
         let found = |expr: &str| {
             let record = format!("      - {{record: \"namespace:requests:sum\", expr: \"{expr}\"}}\n");
-            let alert = "      - {alert: A, expr: \"rate(namespace:requests:sum[5m]) > 1\", labels: {severity: info}}\n";
+            let alert =
+                "      - {alert: A, expr: \"rate(namespace:requests:sum[5m]) > 1\", labels: {severity: info}}\n";
             let found = of_rules(&format!("{record}{alert}"));
             found.iter().map(|finding| finding.check).filter(|check| check.starts_with("query/")).collect::<Vec<_>>()
         };

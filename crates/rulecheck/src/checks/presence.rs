@@ -20,9 +20,9 @@ pub(super) fn check(world: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<F
         let nodes = query.node.walk();
         return nodes.into_iter().filter_map(|node| missing_ratio(world, query, node)).take(1).collect();
     }
-    let found = conditions(&query.node).into_iter().filter_map(|condition| {
-        vanishing(world, query, &condition).or_else(|| silent_ratio(world, query, &condition))
-    });
+    let found = conditions(&query.node)
+        .into_iter()
+        .filter_map(|condition| vanishing(world, query, &condition).or_else(|| silent_ratio(world, query, &condition)));
     found.collect()
 }
 
@@ -118,7 +118,9 @@ fn is_recorded_ratio(world: &World<'_>, leaf: &Node<'_>) -> bool {
 
 /// Whether `other` is there only while the selected series are: it asks for them, or for fewer of them.
 fn needs(other: &Node<'_>, selector: &VectorSelector) -> bool {
-    selectors(other.expr).into_iter().any(|fewer| metric_name(fewer) == metric_name(selector) && is_narrower(fewer, selector))
+    selectors(other.expr)
+        .into_iter()
+        .any(|fewer| metric_name(fewer) == metric_name(selector) && is_narrower(fewer, selector))
 }
 
 /// Whether `narrow` has every matcher of `wide`.
@@ -164,7 +166,9 @@ fn missing_ratio(world: &World<'_>, query: &Query<'_>, node: &Node<'_>) -> Optio
     let missing = missing_part(world, upper, lower)?;
     let all = selectors(lower.expr);
     // Only of a part and its whole is it certain that the part being missing means 0.
-    let of_whole = all.iter().any(|whole| metric_name(whole) == metric_name(missing) && *whole != missing && is_narrower(missing, whole));
+    let of_whole = all
+        .iter()
+        .any(|whole| metric_name(whole) == metric_name(missing) && *whole != missing && is_narrower(missing, whole));
     of_whole.then_some(())?;
     let what = if matches!(query.purpose, Purpose::Panel(..)) { "panel shows" } else { "record has" };
     let message = format!("while there is no `{missing}`, the {what} no value instead of 0");
@@ -241,7 +245,8 @@ mod tests {
             "sum by (namespace) (rate(runs_total[5m])) < on (namespace) sum by (namespace) (rate(runs_total[5m] offset 1d)) / 2",
             "count(unknown == 1) < 2",
         ] {
-            let found: Vec<String> = of_alert(expr).into_iter().filter(|text| !text.contains("unknown-metric")).collect();
+            let found: Vec<String> =
+                of_alert(expr).into_iter().filter(|text| !text.contains("unknown-metric")).collect();
             assert!(found.is_empty(), "{expr}\n{found:?}");
         }
     }
@@ -277,10 +282,7 @@ mod tests {
             let found = found.iter().filter(|finding| finding.check.starts_with("query/"));
             found.map(|finding| format!("{} {}", finding.subject, finding.check)).collect::<Vec<_>>()
         };
-        assert_eq!(
-            found(&format!("{SUCCESS} / {ALL}")),
-            ["record namespace:runs:ratio_rate5m query/empty-numerator"]
-        );
+        assert_eq!(found(&format!("{SUCCESS} / {ALL}")), ["record namespace:runs:ratio_rate5m query/empty-numerator"]);
         assert_eq!(found(&format!("({SUCCESS} or 0 * {ALL}) / {ALL}")), [""; 0]);
         assert_eq!(found(&format!("{SUCCESS} / ({ALL} > 0)")).len(), 1);
     }

@@ -60,8 +60,7 @@ pub(super) fn is_dead(alternative: &str, domain: &Domain) -> bool {
         return !domain.allows(alternative);
     }
     let Some(values) = domain.known() else { return false };
-    Regex::new(&format!("^(?:{alternative})$"))
-        .is_ok_and(|regex| !values.iter().any(|value| regex.is_match(value)))
+    Regex::new(&format!("^(?:{alternative})$")).is_ok_and(|regex| !values.iter().any(|value| regex.is_match(value)))
 }
 
 #[cfg(test)]

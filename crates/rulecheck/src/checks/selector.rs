@@ -107,7 +107,8 @@ impl<'n> Selected<'n> {
         matches_nothing: bool,
     ) -> Option<Finding> {
         let (name, label) = (self.name, &matcher.name);
-        let known: Vec<&str> = series.iter().flat_map(|labels| labels.iter()).map(|(label, _)| label.as_ref()).collect();
+        let known: Vec<&str> =
+            series.iter().flat_map(|labels| labels.iter()).map(|(label, _)| label.as_ref()).collect();
         let help = help_of("label", label, &known);
         if matches_nothing {
             let message = format!("`{matcher}` matches nothing: {name} has no label {label}");
@@ -139,9 +140,8 @@ impl<'n> Selected<'n> {
     /// A matcher that is alive as a whole: an alternative of it that no value meets, or an exclusion of nothing.
     fn dead_part(&self, query: &Query<'_>, matcher: &Matcher, domain: &Domain) -> Option<Finding> {
         let declared = self.declared(&matcher.name, domain);
-        let warning = |message: String, help: &str| {
-            Some(query.error("query/impossible-value", message).warning().help(help))
-        };
+        let warning =
+            |message: String, help: &str| Some(query.error("query/impossible-value", message).warning().help(help));
         match &matcher.op {
             MatchOp::Re(_) => {
                 let all = regexp::alternatives(&matcher.value);
@@ -183,7 +183,8 @@ impl<'n> Selected<'n> {
                 if matcher.is_match(&written) {
                     continue;
                 }
-                let message = format!("`{matcher}` matches nothing: Prometheus 3 writes the bound {one} as `{written}`");
+                let message =
+                    format!("`{matcher}` matches nothing: Prometheus 3 writes the bound {one} as `{written}`");
                 return Some(report(message).help(format!("write `{written}`")));
             }
             if !domain.allows(&written) {
@@ -285,7 +286,9 @@ mod tests {
         for expr in ["status!=\"done\"", "status!~\"done|lost\"", "tenant!=\"a\""] {
             finds(&format!("sum(rate(runs_total{{{expr}}}[5m])) > 1"), &["query/impossible-value"]);
         }
-        for expr in ["status!=\"\"", "status=~\".+\"", "status!~\"success|done\"", "status=~\"failed|\"", "tenant=~\"a.*|1\""] {
+        for expr in
+            ["status!=\"\"", "status=~\".+\"", "status!~\"success|done\"", "status=~\"failed|\"", "tenant=~\"a.*|1\""]
+        {
             finds(&format!("sum(rate(runs_total{{{expr}}}[5m])) > 1"), &[]);
         }
     }
@@ -322,7 +325,8 @@ mod tests {
     fn a_label_that_a_recording_rule_drops_is_not_reported_here() {
         let record = "      - {record: \"job:runs:rate5m\", expr: \"sum by (job, status) (rate(runs_total[5m]))\"}\n";
         let found = |matcher: &str| {
-            let alert = format!("      - {{alert: A, expr: 'job:runs:rate5m{{{matcher}}} > 1', labels: {{severity: info}}}}\n");
+            let alert =
+                format!("      - {{alert: A, expr: 'job:runs:rate5m{{{matcher}}} > 1', labels: {{severity: info}}}}\n");
             let found = of_rules(&format!("{record}{alert}"));
             found.iter().map(|finding| finding.check).filter(|check| check.starts_with("query/")).collect::<Vec<_>>()
         };

@@ -115,7 +115,10 @@ impl Unit {
 
     /// Whether the value is an amount of things or of bytes.
     pub fn is_amount(self) -> bool {
-        matches!(self, Unit::Known { seconds: 0, bytes: 1, count: 0, .. } | Unit::Known { seconds: 0, bytes: 0, count: 1, .. })
+        matches!(
+            self,
+            Unit::Known { seconds: 0, bytes: 1, count: 0, .. } | Unit::Known { seconds: 0, bytes: 0, count: 1, .. }
+        )
     }
 
     /// Whether the value is certainly not in bytes.
