@@ -10,6 +10,7 @@ mod values;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rulecheck::query::seconds;
 use rulecheck::{Finding, Settings, checks};
 
 use crate::failure::{Findings, Reported, on_errors, plural};
@@ -46,7 +47,7 @@ fn own(root: &Path, metrics: &[PathBuf]) -> Result<(Vec<Finding>, String)> {
 
 /// Everything that is wrong with sources that could be parsed.
 pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
-    let mut findings = checks::run(&model.rules, &model.dashboards, &model.contract, &Settings::default());
+    let mut findings = checks::run(&model.rules, &model.dashboards, &model.contract, &settings(model));
     findings.extend(alerts::check(sources, model));
     findings.extend(coverage::check(sources, model));
     findings.extend(dashboards::check(model));
@@ -54,6 +55,17 @@ pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
     findings.extend(values::check(model));
     findings.sort();
     findings
+}
+
+/// What the chart's own values say of the Prometheus that will run the rules: of all profiles, the shortest retention.
+fn settings(model: &Model) -> Settings {
+    let fragments = model.values.base.iter().chain(model.values.profiles.values().flatten());
+    let specs = fragments.map(|fragment| &fragment.values["kube-prometheus-stack"]["prometheus"]["prometheusSpec"]);
+    let all = |key: &str| -> Vec<f64> { specs.clone().filter_map(|spec| seconds(spec[key].as_str()?)).collect() };
+    Settings {
+        evaluation_interval: all("evaluationInterval").into_iter().reduce(f64::max),
+        retention: all("retention").into_iter().reduce(f64::min),
+    }
 }
 
 /// The stages up to here, for those that go on: sources in, checked model out, and what was found but did not stop them.

@@ -7,30 +7,33 @@ mod histogram;
 mod kind;
 mod metric;
 mod presence;
+mod range;
 mod regexp;
 mod selector;
 mod severity;
+mod timing;
 
 use crate::contract::Contract;
 use crate::dashboard::{self, Dashboard};
 use crate::exception;
 use crate::finding::Finding;
 use crate::infer::{Node, World, infer};
+use crate::query::seconds;
 use crate::rules::{Group, Rule, RuleFile, RuleKind};
 
-/// What the checks need to know of the Prometheus that will run the rules.
-#[derive(Debug, Clone, Copy)]
+/// What the checks need to know of the Prometheus that will run the rules. What is not known accuses nobody.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Settings {
-    /// How often a group without an interval of its own is evaluated, in seconds.
-    pub evaluation_interval: f64,
+    /// How often a group without an interval of its own is evaluated, in seconds; `None` where that is not known.
+    pub evaluation_interval: Option<f64>,
     /// For how long samples are kept, in seconds; `None` where that is not known.
     pub retention: Option<f64>,
 }
 
-impl Default for Settings {
-    /// Prometheus' own defaults.
-    fn default() -> Settings {
-        Settings { evaluation_interval: 60.0, retention: None }
+impl Settings {
+    /// How often the group is evaluated, in seconds, as far as that is known.
+    pub(crate) fn interval_of(&self, group: &Group) -> Option<f64> {
+        group.interval.as_deref().map_or(self.evaluation_interval, seconds)
     }
 }
 
@@ -81,8 +84,17 @@ impl<'a> Query<'a> {
 type QueryCheck = fn(&World<'_>, &Settings, &Query<'_>) -> Vec<Finding>;
 
 /// The checks of single queries, in no particular order.
-const QUERY_CHECKS: &[QueryCheck] =
-    &[metric::check, selector::check, kind::check, histogram::check, constant::check, presence::check, severity::check];
+const QUERY_CHECKS: &[QueryCheck] = &[
+    metric::check,
+    selector::check,
+    kind::check,
+    histogram::check,
+    constant::check,
+    presence::check,
+    range::check,
+    severity::check,
+    timing::check,
+];
 
 /// Runs every check over rule files and dashboards. Recording rules among `rules` are known to all of them. Findings
 /// come sorted by place, each once.
@@ -140,14 +152,34 @@ mod testing {
     /// The contract of the checks' tests.
     pub(super) const CONTRACT: &str = include_str!("../../../docs/checks/contract.yaml");
 
+    /// The settings of the checks' tests.
+    const SETTINGS: Settings = Settings { evaluation_interval: Some(60.0), retention: Some(15.0 * 86_400.0) };
+
     /// What the checks find about `rules`, a text of a group's rule list, each as `check: message`.
     pub(super) fn of_rules(rules: &str) -> Vec<Finding> {
-        let text = format!("groups:\n  - name: g\n    interval: 30s\n    rules:\n{rules}");
+        of_file(&format!("groups:\n  - name: g\n    interval: 30s\n    rules:\n{rules}"))
+    }
+
+    /// What the checks find about a whole rule file.
+    pub(super) fn of_file(text: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
         let contract = Contract::parse([("m.yaml", CONTRACT)], &mut findings);
-        let files: Vec<RuleFile> = RuleFile::parse("r.yaml", &text, &mut findings).into_iter().collect();
+        let files: Vec<RuleFile> = RuleFile::parse("r.yaml", text, &mut findings).into_iter().collect();
         assert_eq!(findings, [], "{text}");
-        run(&files, &[], &contract, &Settings::default())
+        run(&files, &[], &contract, &SETTINGS)
+    }
+
+    /// The names of the checks that find something about a dashboard with this query, which is written as in JSON.
+    pub(super) fn of_board(expr: &str) -> Vec<&'static str> {
+        let text = format!(
+            r#"{{"uid": "b", "title": "B", "schemaVersion": 41, "panels": [{{"id": 1, "type": "timeseries", "title": "P", "targets": [{{"refId": "A", "expr": "{expr}"}}]}}]}}"#
+        );
+        let mut findings = Vec::new();
+        let contract = Contract::parse([("m.yaml", CONTRACT)], &mut findings);
+        let boards: Vec<Dashboard> = Dashboard::parse("b.json", &text, &mut findings).into_iter().collect();
+        assert_eq!(findings, [], "{text}");
+        let found = run(&[], &boards, &contract, &SETTINGS);
+        found.iter().map(|finding| finding.check).filter(|check| !check.starts_with("dashboard/")).collect()
     }
 
     /// What the checks find about an alert with this expression, each as `check: message`.

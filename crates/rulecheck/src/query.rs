@@ -16,6 +16,9 @@ pub fn parse_expr(text: &str) -> Result<Expr, String> {
     if depth(text) > MAX_DEPTH {
         return Err(format!("more than {MAX_DEPTH} operators and brackets inside one another"));
     }
+    if has_endless_duration(text) {
+        return Err("a range or an offset of more than a thousand years".to_owned());
+    }
     parse(text).map_err(|message| match message.char_indices().nth(MAX_MESSAGE) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None if message.is_empty() => "invalid promql query".to_owned(),
@@ -71,6 +74,48 @@ fn depth(text: &str) -> usize {
         }
     }
     open.iter().rev().fold(level.depth(), |inside, outer| inside + 1 + outer.depth())
+}
+
+/// Whether a plain number of seconds that no duration can hold stands where a duration does; the parser panics there.
+fn has_endless_duration(text: &str) -> bool {
+    let mut expected = false;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let number = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(rest.len());
+        let exponent = rest[..number].ends_with(['e', 'E']) && rest[number..].starts_with(['+', '-']);
+        let tail = if exponent { &rest[number + 1..] } else { "" };
+        let digits = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+        let number = &rest[..number + if exponent { 1 + digits } else { 0 }];
+        if expected && seconds_of(number).is_some_and(|seconds| !(seconds.abs() < 4e10)) {
+            return true;
+        }
+        let token = match c {
+            _ if expected && !number.is_empty() => number,
+            // The step of a subquery stands behind a colon that names may hold too.
+            'a'..='z' | 'A'..='Z' | '_' | '0'..='9' => {
+                &rest[..rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len())]
+            }
+            _ => &rest[..token_length(rest, c).min(if c == ':' { 1 } else { usize::MAX })],
+        };
+        expected = match c {
+            '[' | ':' => true,
+            '#' | '+' | '-' => expected,
+            _ if c.is_whitespace() => expected,
+            _ => token.eq_ignore_ascii_case("offset"),
+        };
+        rest = &rest[token.len()..];
+    }
+    false
+}
+
+/// A number as PromQL writes it: decimal, hexadecimal, octal, infinite.
+fn seconds_of(text: &str) -> Option<f64> {
+    let lower = text.to_ascii_lowercase();
+    match lower.strip_prefix("0x") {
+        // Longer ones are beyond any duration.
+        Some(digits) => Some(u64::from_str_radix(digits, 16).map_or(f64::INFINITY, |number| number as f64)),
+        None => lower.parse().ok(),
+    }
 }
 
 /// The length of the token that `text` begins with: a comment, a string, label matchers with their braces, a word, an
@@ -237,6 +282,21 @@ mod tests {
     #[test]
     fn a_message_does_not_repeat_a_huge_query() {
         assert!(parse_expr(&format!("a{{b=~\"({}\"}}", "x".repeat(100_000))).unwrap_err().len() < 1000);
+    }
+
+    #[test]
+    fn a_duration_that_no_clock_can_hold_is_an_error() {
+        for endless in [
+            "a offset 1e309",
+            "a offset -\n1e+300",
+            "a[99999999999999999999]",
+            "a[5m:1e20]",
+            "a offset # why\n inf",
+            "a[0xffffffffffffffffff]",
+        ] {
+            assert!(parse_expr(endless).is_err_and(|message| message.contains("thousand years")), "{endless}");
+        }
+        assert!(parse_expr("max_over_time(a:b[1e2:60] offset 1h) > 1e300 or c offset 5").is_ok());
     }
 
     proptest! {

@@ -125,7 +125,7 @@ fn quotient<'n, 'a>(node: &'n Node<'a>) -> Option<(&'n Node<'a>, &'n Node<'a>)> 
     match (binary.op.to_string().as_str(), left.number(), right.number()) {
         ("/", _, None) => Some((left, right)),
         // `100 * a / b` and `a / b * 100` are scaled quotients, as `1 - a / b` is the rest of one.
-        ("*" | "/" | "-" | "+", Some(_), None) => quotient(right),
+        ("*" | "-" | "+", Some(_), None) => quotient(right),
         ("*" | "/" | "-" | "+", None, Some(_)) => quotient(left),
         _ => None,
     }
@@ -158,8 +158,6 @@ fn zero_decides(query: &Query<'_>, condition: &Condition<'_, '_>) -> Option<Find
         let message = format!("`{text}` is always 0, and what is divided by it is infinite or no number");
         return Some(query.error("query/zero-division", message).help("divide by a metric that changes"));
     }
-    // A gauge that counts things can be 0 while what is divided is not; the quotient is then above every threshold.
-    let can_be_zero = |arm: &Arm| arm.kind == Kind::Gauge && arm.interval.contains(0.0) && arm.unit == Unit::COUNT;
     let asks_for_much = matches!(condition.comparison.operator.as_str(), ">" | ">=");
     let guarded = condition.beside.iter().any(|other| asks_whether_positive(other, divisor));
     if !asks_for_much || guarded || is_part_of(dividend.expr, divisor.expr) || !divisor.alive().any(can_be_zero) {
@@ -171,6 +169,18 @@ fn zero_decides(query: &Query<'_>, condition: &Condition<'_, '_>) -> Option<Find
         quote(condition.comparison.bound.expr)
     );
     Some(query.error("query/zero-division", message).warning().help(format!("divide by `({text} > 0)`")))
+}
+
+/// Whether the value is a number of things that are there or not. What its name calls a limit is hardly ever 0, and where
+/// nothing is known of a gauge but its unit, nothing else is accused.
+fn can_be_zero(arm: &Arm) -> bool {
+    const LIMITS: [&str; 9] =
+        ["limit", "limits", "max", "maximum", "capacity", "allocatable", "quota", "total", "size"];
+    let is_limit = |name: &str| name.split(['_', ':']).any(|part| LIMITS.contains(&part));
+    arm.kind == Kind::Gauge
+        && arm.unit == Unit::COUNT
+        && arm.interval.contains(0.0)
+        && !arm.origins.iter().any(|origin| is_limit(&origin.series))
 }
 
 /// Whether `other` is a comparison that keeps what is divided by above 0.
@@ -270,6 +280,7 @@ mod tests {
             "memory_bytes / on (namespace, pod) memory_bytes offset 1h > 2",
             "sum(rate(runs_total{status=\"failed\"}[5m])) / sum(rate(runs_total[5m])) > 0.1",
             "rate(duration_seconds_sum[5m]) / rate(duration_seconds_count[5m]) > 2",
+            "active_runs / on (namespace) group_left () pool_limit > 0.9",
             "max(rate(duration_seconds_sum[5m]) / rate(duration_seconds_count[5m])) > 2",
         ] {
             finds(expr, &[]);

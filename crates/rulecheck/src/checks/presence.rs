@@ -56,8 +56,8 @@ fn vanishing(world: &World<'_>, query: &Query<'_>, condition: &Condition<'_, '_>
 
 /// `x == 0 or absent(x)`.
 fn asks_for_absence(condition: &Condition<'_, '_>) -> bool {
-    let absent = |node: &&Node<'_>| matches!(node.expr, Expr::Call(call) if call.func.name.starts_with("absent"));
-    condition.instead.iter().any(|other| other.walk().iter().any(|node| absent(node)))
+    let mut others = condition.instead.iter().flat_map(|other| other.walk());
+    others.any(|node| matches!(node.expr, Expr::Call(call) if call.func.name.starts_with("absent")))
 }
 
 /// The comparison inside of `count(up == 1)`: where it holds for none, there is nothing to count.
@@ -155,7 +155,7 @@ fn silent_ratio(world: &World<'_>, query: &Query<'_>, condition: &Condition<'_, 
     let message = format!(
         "the ratio is missing, not 0, while there is no `{missing}`, so the alert says nothing just when there is none of it at all"
     );
-    Some(query.error("query/empty-numerator", message).help(or_zero(upper, lower)))
+    Some(query.error("query/empty-numerator", message).help(or_zero(lower)))
 }
 
 fn missing_ratio(world: &World<'_>, query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
@@ -172,7 +172,7 @@ fn missing_ratio(world: &World<'_>, query: &Query<'_>, node: &Node<'_>) -> Optio
     of_whole.then_some(())?;
     let what = if matches!(query.purpose, Purpose::Panel(..)) { "panel shows" } else { "record has" };
     let message = format!("while there is no `{missing}`, the {what} no value instead of 0");
-    Some(query.error("query/empty-numerator", message).warning().help(or_zero(upper, lower)))
+    Some(query.error("query/empty-numerator", message).warning().help(or_zero(lower)))
 }
 
 /// The selector of the upper side that is missing until an event while the lower side may be there.
@@ -197,8 +197,8 @@ fn metric_of<'w>(world: &World<'w>, selector: &VectorSelector) -> Option<&'w Met
     }
 }
 
-fn or_zero(upper: &Node<'_>, lower: &Node<'_>) -> String {
-    format!("write the upper side as `({} or 0 * {})`", quote(upper.expr), quote(lower.expr))
+fn or_zero(lower: &Node<'_>) -> String {
+    format!("let 0 stand for nothing in the upper side: `(… or 0 * {})`", quote(lower.expr))
 }
 
 #[cfg(test)]

@@ -60,7 +60,8 @@ impl<'n> Selected<'n> {
     /// of `record/dropped-label`.
     fn is_to_judge(&self) -> bool {
         let dropped = |matcher: &Matcher| self.labels.iter().all(|l| l.carries(&matcher.name) == Carried::Never);
-        !self.labels.is_empty() && !(self.recorded && self.matchers().any(dropped))
+        let is_dropped = self.recorded && self.matchers().any(dropped);
+        !self.labels.is_empty() && !is_dropped
     }
 
     /// What is wrong with single matchers. Those on the job are judged first, and the others against its series only.
@@ -139,6 +140,8 @@ impl<'n> Selected<'n> {
 
     /// A matcher that is alive as a whole: an alternative of it that no value meets, or an exclusion of nothing.
     fn dead_part(&self, query: &Query<'_>, matcher: &Matcher, domain: &Domain) -> Option<Finding> {
+        // A list of jobs is often written for several installations.
+        let of_job = matcher.name == "job";
         let declared = self.declared(&matcher.name, domain);
         let warning =
             |message: String, help: &str| Some(query.error("query/impossible-value", message).warning().help(help));
@@ -149,13 +152,13 @@ impl<'n> Selected<'n> {
                 if dead.len() == all.len() && !matcher.is_match("") {
                     return Some(self.impossible(query, matcher, domain));
                 }
-                // A list of jobs is often written for several installations.
-                if dead.is_empty() || matcher.name == "job" {
+                if dead.is_empty() || of_job {
                     return None;
                 }
                 let message = format!("`{}` in `{matcher}` matches nothing: {declared}", dead.join("|"));
                 warning(message, "take it out, or write the value that is meant")
             }
+            _ if of_job => None,
             MatchOp::NotEqual if !matcher.value.is_empty() && !domain.allows(&matcher.value) => {
                 warning(format!("`{matcher}` excludes nothing: {declared}"), "exclude a value that occurs")
             }
@@ -231,7 +234,7 @@ fn help_of(what: &str, wanted: &str, known: &[&str]) -> String {
     match near {
         Some((distance, near)) if distance <= wanted.len() / 3 => format!("did you mean `{near}`?"),
         Some(_) if known.len() <= 15 => format!("the {what}s are {}", known.join(", ")),
-        _ => format!("the metric contract lists the {what}s"),
+        _ => format!("the metric contract says which {what}s there are"),
     }
 }
 
@@ -302,6 +305,7 @@ mod tests {
         finds("up{job=~\"worker|api\"} == 0", &[]);
         finds("up{job=~\"worker.*\"} == 0", &["query/wrong-job"]);
         finds("up{job!=\"api\"} == 0", &[]);
+        finds("memory_bytes{job!~\"worker|queue\"} > 5", &[]);
     }
 
     #[test]
