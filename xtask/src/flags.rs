@@ -74,8 +74,8 @@ pub enum Format {
 
 /// Compare what a target exposes with the metric contract, or write a starting contract from it.
 ///
-/// SOURCE is the text of a scrape, in Prometheus' format or that of OpenMetrics. For a job that the contract has, every
-/// difference is printed: what is missing or new, another type, an unknown label, a value that a label cannot have,
+/// What is read is the text of a scrape, in Prometheus' format or that of OpenMetrics. For a job that the contract has,
+/// every difference is printed: what is missing or new, another type, an unknown label, a value that a label cannot have,
 /// other buckets; the exit status is 1 if there is one. For any other job a contract to start from is printed, with the
 /// values that were seen as comments: redirect it to metrics/<source>.yaml and say what one scrape does not show.
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! Reads files that a caller names, which may lie anywhere. Paths stay as they were given, for findings to repeat them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -35,13 +36,12 @@ pub fn read(paths: &[PathBuf]) -> Result<Inputs> {
             }
         }
     }
+    // Named twice, a file is still one.
+    let mut seen = BTreeSet::new();
+    found.retain(|path| seen.insert(path.clone()));
     let mut inputs = Inputs::default();
     for path in found {
         let name = path.to_string_lossy().into_owned();
-        // Named twice, a file is still one.
-        if inputs.files.iter().any(|(known, _)| *known == name) {
-            continue;
-        }
         match fs::read(&path) {
             Ok(bytes) => inputs.files.push((name, bytes)),
             Err(error) => {

@@ -37,7 +37,8 @@ pub(super) fn contract<'a>(
     findings: &mut Vec<Finding>,
 ) -> Contract {
     let mut loaded = Vec::new();
-    for (path, text) in files {
+    // A shell that redirects a new contract into a folder has made the empty file before the command reads the others.
+    for (path, text) in files.into_iter().filter(|(_, text)| !text.trim().is_empty()) {
         match yaml::parse::<File>(text) {
             Ok(file) => loaded.push(Loaded { path, lines: KeyLines::new(text), file }),
             Err(error) => findings.push(Finding::error(path, error.line, "file/syntax", error.message)),
@@ -217,6 +218,7 @@ metrics:
         let (contract, found) = load(&[("m.yaml", GOOD), ("n.yaml", &other)]);
         assert_eq!(found, ["n.yaml:2: error: file/syntax: job j: m.yaml:2 declares it in another way"]);
         assert_eq!(contract.jobs["j"].scrape_interval, "15s");
+        assert_eq!(load(&[("m.yaml", GOOD), ("new.yaml", "\n")]).1, Vec::<String>::new());
         let again = "metrics:\n  h: {type: gauge, unit: x, jobs: [], emitted: live}\n";
         let (contract, found) = load(&[("m.yaml", GOOD), ("n.yaml", again)]);
         assert_eq!(found, ["n.yaml:2: error: file/syntax: metric h: m.yaml:12 declares it too"]);
