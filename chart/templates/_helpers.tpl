@@ -184,7 +184,7 @@ matchExpressions:
     values: [gorax, gorax-worker]
 {{- else -}}
 {{- if not .workerSelector -}}
-{{- fail (printf "layout custom needs the labels of the workers' pods: set gorax.environments.%s.workerSelector.matchLabels, or gorax.worker.podMonitor.enabled to false" (.name | default "<name>")) -}}
+{{- fail (printf "layout custom needs the labels of the workers' pods: set gorax.environments.%s.workerSelector.matchLabels, or switch gorax.worker.podMonitor and gorax.worker.probe off" (.name | default "<name>")) -}}
 {{- end -}}
 {{- toYaml .workerSelector -}}
 {{- end -}}
@@ -199,4 +199,25 @@ end up in the expression. Takes a dict of `where` and `value`.
 {{- fail (printf "%s is %q: a number is expected" .where (toString .value)) -}}
 {{- end -}}
 {{- float64 .value -}}
+{{- end -}}
+
+{{/*
+The reference of an image, by the map of its parts; `global.imageRegistry` goes before its own registry. Takes a dict of
+`root` and `image`.
+*/}}
+{{- define "gorax-monitoring.image" -}}
+{{- with (.root.Values.global | default dict).imageRegistry | default .image.registry -}}{{ . }}/{{- end -}}
+{{- .image.repository -}}
+{{- with .image.tag -}}:{{ . }}{{- end -}}
+{{- with .image.digest -}}@{{ . }}{{- end -}}
+{{- end -}}
+
+{{/*
+The entries of a pod's imagePullSecrets: its own, or those of all charts, which may be names or maps as
+kube-prometheus-stack takes them. Takes a dict of `root` and `own`.
+*/}}
+{{- define "gorax-monitoring.imagePullSecrets" -}}
+{{- range .own | default (.root.Values.global | default dict).imagePullSecrets }}
+- name: {{ if kindIs "map" . }}{{ .name | quote }}{{ else }}{{ . | quote }}{{ end }}
+{{- end }}
 {{- end -}}

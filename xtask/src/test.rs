@@ -1,15 +1,19 @@
 //! `cargo xtask test`: the whole proof. Rust tests first, then the sources, then what real Helm and promtool make of the
 //! archive. Each case says which tools it needs; without them it is skipped, and counted.
 
+mod exporters;
 mod full;
 mod helm;
 mod overrides;
+mod pods;
 mod prometheus;
+mod relabel;
 mod rendered;
 mod sources;
 mod targets;
 mod typed;
 mod wiring;
+mod worker_probe;
 mod workspace;
 
 use std::path::{Path, PathBuf};
@@ -171,6 +175,8 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         overrides::cases(),
         wiring::cases(),
         sources::cases(),
+        exporters::cases(),
+        worker_probe::cases(),
         targets::cases(),
         full::cases(context),
     ];
