@@ -168,6 +168,41 @@ matchExpressions:
 {{- end -}}
 {{- end -}}
 
+{{/* How the API of an environment is scraped, as a ServiceMonitor's spec: takes a dict of `root` and `environment`. */}}
+{{- define "gorax-monitoring.apiMonitor" -}}
+{{- $ownService := .root.Values.gorax.metricsService.enabled -}}
+{{- $relabelings := include "gorax-monitoring.apiRelabelings" (dict "environment" .environment "ownService" $ownService) -}}
+{{- $port := ternary "metrics" .environment.port $ownService -}}
+namespaceSelector:
+  {{- include "gorax-monitoring.namespaceSelector" .environment | nindent 2 }}
+selector:
+  {{- if $ownService }}
+  matchLabels:
+    metrics: "true"
+    app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+  {{- else }}
+  {{- include "gorax-monitoring.apiSelector" .environment | nindent 2 }}
+  {{- end }}
+{{ include "gorax-monitoring.scrapeLimits" .root }}
+endpoints:
+  - {{ include "gorax-monitoring.endpoint" (dict "root" .root "port" $port "job" "gorax-api" "relabelings" $relabelings) | indent 4 | trim }}
+{{- end }}
+
+{{/* Which of the Services that the selector finds are targets. */}}
+{{- define "gorax-monitoring.apiRelabelings" -}}
+{{- if and (eq .environment.layout "auto") (not .ownService) }}
+# The guide's Service has no label component; of Gorax's own only the API's is asked for metrics.
+- action: keep
+  sourceLabels: [__meta_kubernetes_service_label_component]
+  regex: (api)?
+{{- end }}
+{{- if and .environment.keepService (not .ownService) }}
+- action: keep
+  sourceLabels: [__meta_kubernetes_service_name]
+  regex: {{ .environment.keepService }}
+{{- end }}
+{{- end }}
+
 {{/* The label selector of the workers' pods, by layout. */}}
 {{- define "gorax-monitoring.workerSelector" -}}
 {{- if eq .layout "kustomize" -}}

@@ -9,6 +9,7 @@ mod pods;
 mod prometheus;
 mod relabel;
 mod rendered;
+mod scrape_configs;
 mod sources;
 mod targets;
 mod typed;
@@ -176,6 +177,7 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         wiring::cases(),
         sources::cases(),
         exporters::cases(),
+        scrape_configs::cases(context),
         worker_probe::cases(),
         targets::cases(),
         full::cases(context),

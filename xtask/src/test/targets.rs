@@ -1,5 +1,6 @@
-//! Which pods our monitors would scrape: ServiceMonitor → Service → container port, and PodMonitor → container port, as
-//! the operator and Prometheus resolve them, against a model of Gorax's deployments (gorax.yaml beside this file).
+//! Which pods our monitors would scrape: ServiceMonitor → Service → container port, PodMonitor → container port, and plain
+//! scrape configurations, as the operator and Prometheus resolve them, against a model of Gorax's deployments (gorax.yaml
+//! beside this file).
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use serde_yaml::Value;
 
 use super::relabel::{self, Labels};
 use super::rendered::{Rendered, text_at};
+use super::scrape_configs;
 use super::{Case, Context};
 use crate::tools::Tool;
 
@@ -69,6 +71,11 @@ impl Found {
 
     pub(super) fn target(&self) -> Target {
         (self.label("namespace").to_owned(), self.deployment.clone(), self.port, self.label("job").to_owned())
+    }
+
+    /// The labels that its series have.
+    pub(super) fn series_labels(&self) -> Labels {
+        self.labels.iter().filter(|(name, _)| !name.starts_with("__")).map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 }
 
@@ -189,6 +196,11 @@ pub(super) fn found(rendered: &Rendered, model: &[Deployed]) -> Result<Vec<Found
                 pod_targets(&monitor["spec"], deployed, pod, &mut found)?;
             }
         }
+        for job in scrape_configs::of(rendered)? {
+            for service in &deployed.services {
+                plain_targets(&job, deployed, service, &mut found)?;
+            }
+        }
     }
     found.sort_by(|a, b| (a.target(), &a.labels).cmp(&(b.target(), &b.labels)));
     Ok(found)
@@ -217,6 +229,29 @@ fn pod_targets(spec: &Value, deployed: &Deployed, pod: &Pod, found: &mut Vec<Fou
     for endpoint in spec["podMetricsEndpoints"].as_sequence().context("a monitor without endpoints")? {
         if let Some(number) = pod.ports.get(text_at(endpoint, "port")) {
             found.extend(monitored(endpoint, discovered(deployed, pod, *number), pod, *number)?);
+        }
+    }
+    Ok(())
+}
+
+/// The targets of a scrape configuration: Prometheus discovers the ports of every Service's pods, and, without the name
+/// of a Service's port, the pods' other ports.
+fn plain_targets(job: &Value, deployed: &Deployed, service: &Service, found: &mut Vec<Found>) -> Result<()> {
+    let discovery = &job["kubernetes_sd_configs"][0];
+    ensure!(text_at(discovery, "role") == "endpointslice", "the role is {:?}", discovery["role"]);
+    let namespaces = discovery["namespaces"]["names"].as_sequence();
+    if namespaces.is_some_and(|names| !names.contains(&deployed.namespace.as_str().into())) {
+        return Ok(());
+    }
+    for pod in deployed.behind(service) {
+        for (name, number) in &pod.ports {
+            let mut labels = discovered(deployed, pod, *number);
+            labels.extend(service.meta_labels());
+            if let Some((port, _)) = service.ports.iter().find(|(_, target)| *target == name) {
+                labels.insert("__meta_kubernetes_endpointslice_port_name".to_owned(), port.clone());
+            }
+            let labels = relabel::apply(&job["relabel_configs"], labels)?;
+            found.extend(labels.map(|labels| Found::new(pod, *number, labels)));
         }
     }
     Ok(())
