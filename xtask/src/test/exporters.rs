@@ -5,6 +5,8 @@ use serde_yaml::Value;
 
 use super::rendered::{Rendered, text_at};
 use super::{Case, Context, pods, typed};
+use crate::flags::Edition;
+use crate::package;
 use crate::tools::Tool;
 
 const DEPLOYED: &str = "
@@ -134,11 +136,15 @@ fn settings(context: &Context, helm: Tool) -> Result<()> {
         Ok(pod(rendered, source)?["spec"]["containers"][0].clone())
     };
     let plain = Rendered::values(context, helm, DEPLOYED)?;
+    let listed = package::images::list(&context.model, Edition::Addon);
     for source in ["postgres-main", "redis-main", "blackbox-main"] {
         let image = container(&plain, source)?;
         let image = text_at(&image, "image");
         let pinned = image.rsplit_once(":v").is_some_and(|(_, version)| version.split('.').count() == 3);
-        ensure!(pinned, "{image} is not pinned");
+        ensure!(
+            pinned && listed.lines().any(|line| line == image),
+            "{image} is not pinned, or not in the list of images"
+        );
     }
     let digest = format!("sha256:{}", "0".repeat(64));
     let own = format!(
