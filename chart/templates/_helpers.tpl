@@ -168,6 +168,41 @@ matchExpressions:
 {{- end -}}
 {{- end -}}
 
+{{/* How the API of an environment is scraped, as a ServiceMonitor's spec: takes a dict of `root` and `environment`. */}}
+{{- define "gorax-monitoring.apiMonitor" -}}
+{{- $ownService := .root.Values.gorax.metricsService.enabled -}}
+{{- $relabelings := include "gorax-monitoring.apiRelabelings" (dict "environment" .environment "ownService" $ownService) -}}
+{{- $port := ternary "metrics" .environment.port $ownService -}}
+namespaceSelector:
+  {{- include "gorax-monitoring.namespaceSelector" .environment | nindent 2 }}
+selector:
+  {{- if $ownService }}
+  matchLabels:
+    metrics: "true"
+    app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+  {{- else }}
+  {{- include "gorax-monitoring.apiSelector" .environment | nindent 2 }}
+  {{- end }}
+{{ include "gorax-monitoring.scrapeLimits" .root }}
+endpoints:
+  - {{ include "gorax-monitoring.endpoint" (dict "root" .root "port" $port "job" "gorax-api" "relabelings" $relabelings) | indent 4 | trim }}
+{{- end }}
+
+{{/* Which of the Services that the selector finds are targets. */}}
+{{- define "gorax-monitoring.apiRelabelings" -}}
+{{- if and (eq .environment.layout "auto") (not .ownService) }}
+# The guide's Service has no label component; of Gorax's own only the API's is asked for metrics.
+- action: keep
+  sourceLabels: [__meta_kubernetes_service_label_component]
+  regex: (api)?
+{{- end }}
+{{- if and .environment.keepService (not .ownService) }}
+- action: keep
+  sourceLabels: [__meta_kubernetes_service_name]
+  regex: {{ .environment.keepService }}
+{{- end }}
+{{- end }}
+
 {{/* The label selector of the workers' pods, by layout. */}}
 {{- define "gorax-monitoring.workerSelector" -}}
 {{- if eq .layout "kustomize" -}}
@@ -184,7 +219,7 @@ matchExpressions:
     values: [gorax, gorax-worker]
 {{- else -}}
 {{- if not .workerSelector -}}
-{{- fail (printf "layout custom needs the labels of the workers' pods: set gorax.environments.%s.workerSelector.matchLabels, or gorax.worker.podMonitor.enabled to false" (.name | default "<name>")) -}}
+{{- fail (printf "layout custom needs the labels of the workers' pods: set gorax.environments.%s.workerSelector.matchLabels, or switch gorax.worker.podMonitor and gorax.worker.probe off" (.name | default "<name>")) -}}
 {{- end -}}
 {{- toYaml .workerSelector -}}
 {{- end -}}
@@ -199,4 +234,25 @@ end up in the expression. Takes a dict of `where` and `value`.
 {{- fail (printf "%s is %q: a number is expected" .where (toString .value)) -}}
 {{- end -}}
 {{- float64 .value -}}
+{{- end -}}
+
+{{/*
+The reference of an image, by the map of its parts; `global.imageRegistry` goes before its own registry. Takes a dict of
+`root` and `image`.
+*/}}
+{{- define "gorax-monitoring.image" -}}
+{{- with (.root.Values.global | default dict).imageRegistry | default .image.registry -}}{{ . }}/{{- end -}}
+{{- .image.repository -}}
+{{- with .image.tag -}}:{{ . }}{{- end -}}
+{{- with .image.digest -}}@{{ . }}{{- end -}}
+{{- end -}}
+
+{{/*
+The entries of a pod's imagePullSecrets: its own, or those of all charts, which may be names or maps as
+kube-prometheus-stack takes them. Takes a dict of `root` and `own`.
+*/}}
+{{- define "gorax-monitoring.imagePullSecrets" -}}
+{{- range .own | default (.root.Values.global | default dict).imagePullSecrets }}
+- name: {{ if kindIs "map" . }}{{ .name | quote }}{{ else }}{{ . | quote }}{{ end }}
+{{- end }}
 {{- end -}}

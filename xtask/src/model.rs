@@ -1,6 +1,7 @@
 //! The sources as typed values: what every later stage works on. Each source is parsed once, here.
 
 pub mod facts;
+pub mod images;
 pub mod threshold;
 pub mod values;
 

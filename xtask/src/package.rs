@@ -1,6 +1,7 @@
 //! `cargo xtask package`: check → assemble → archive → checksum, for each edition that can be built.
 
 mod edition;
+pub mod images;
 
 use std::path::Path;
 

@@ -1,15 +1,20 @@
 //! `cargo xtask test`: the whole proof. Rust tests first, then the sources, then what real Helm and promtool make of the
 //! archive. Each case says which tools it needs; without them it is skipped, and counted.
 
+mod exporters;
 mod full;
 mod helm;
 mod overrides;
+mod pods;
 mod prometheus;
+mod relabel;
 mod rendered;
+mod scrape_configs;
 mod sources;
 mod targets;
 mod typed;
 mod wiring;
+mod worker_probe;
 mod workspace;
 
 use std::path::{Path, PathBuf};
@@ -171,6 +176,9 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         overrides::cases(),
         wiring::cases(),
         sources::cases(),
+        exporters::cases(),
+        scrape_configs::cases(context),
+        worker_probe::cases(),
         targets::cases(),
         full::cases(context),
     ];

@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use helmpack::archive::{self, Files};
 use helmpack::checksum;
 
+use super::images;
 use crate::assemble;
 use crate::dependency::Archive;
 use crate::flags::Edition;
@@ -34,6 +35,8 @@ pub struct Built {
     pub files: Files,
     /// The archive.
     pub bytes: Vec<u8>,
+    /// The images that it can run, a line each.
+    pub images: String,
     /// Whether every dependency in it is the pinned one.
     pub pinned: bool,
 }
@@ -51,7 +54,7 @@ impl Tree<'_> {
             chart.annotations.insert(UNPINNED.to_owned(), unpinned.join(", "));
             files.insert("Chart.yaml".to_owned(), chart.to_yaml()?.into_bytes());
         }
-        self.pack("full", &chart, files, unpinned.is_empty())
+        self.pack(Edition::Full, &chart, files, unpinned.is_empty())
     }
 
     /// The addon edition.
@@ -68,20 +71,19 @@ impl Tree<'_> {
         });
         files.extend(assemble::values(self.model, Edition::Addon)?);
         files.insert("Chart.yaml".to_owned(), chart.to_yaml()?.into_bytes());
-        self.pack("addon", &chart, files, true)
+        self.pack(Edition::Addon, &chart, files, true)
     }
 
-    fn pack(
-        &self,
-        edition: &'static str,
-        chart: &helmpack::chart::Chart,
-        mut files: Files,
-        pinned: bool,
-    ) -> Result<Built> {
+    fn pack(&self, edition: Edition, chart: &helmpack::chart::Chart, mut files: Files, pinned: bool) -> Result<Built> {
         files.retain(|path, _| !self.model.ignore.ignores(path));
+        let images = images::list(self.model, edition);
+        let edition = match edition {
+            Edition::Full => "full",
+            Edition::Addon => "addon",
+        };
         let bytes =
             archive::pack(&chart.name, &files, self.epoch).with_context(|| format!("packing the {edition} edition"))?;
-        Ok(Built { edition, archive: chart.archive_name(), files, bytes, pinned })
+        Ok(Built { edition, archive: chart.archive_name(), files, bytes, images, pinned })
     }
 
     /// The files below chart/ that people write, by their path in the chart.
@@ -93,12 +95,13 @@ impl Tree<'_> {
 
 impl Built {
     /// What goes into dist/: the archive, the digests of the files in it, which hold even where another compressor
-    /// packs the same tree, and the profiles for `helm -f`.
+    /// packs the same tree, the images to mirror, and the profiles for `helm -f`.
     pub fn artifacts(&self) -> Files {
         let contents = checksum::sums(self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
         let mut artifacts = Files::from([
             (self.archive.clone(), self.bytes.clone()),
             (format!("{}.contents.sha256", self.archive), contents.into_bytes()),
+            (format!("{}.images.txt", self.archive), self.images.clone().into_bytes()),
         ]);
         for (path, bytes) in &self.files {
             if let Some(profile) = path.strip_prefix("profiles/") {

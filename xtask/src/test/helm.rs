@@ -37,7 +37,13 @@ pub(super) fn cases() -> Vec<Case> {
         }),
     ]);
     cases.push(Case::new("helm3 and helm4 render the same", &[HELM3, HELM4], |context| {
-        for arguments in [&[][..], &["--set", "gorax.environments.a.namespace=x,alerts.minSeverity=warning"]] {
+        let deployed = "sources.redis.a.environment=x,sources.redis.a.deploy.address=redis://r,gorax.scrape.additionalScrapeConfigs.enabled=true";
+        for arguments in [
+            &[][..],
+            &["--set", "gorax.environments.a.namespace=x,alerts.minSeverity=warning"],
+            &["--set", deployed],
+            &["--set-json", r#"sources.blackbox.a={"environment":"x","deploy":{}}"#, "--set", "gorax.worker.probe.enabled=true"],
+        ] {
             let [three, four] = [HELM3, HELM4].map(|helm| Rendered::template(context, helm, arguments));
             ensure!(three?.objects == four?.objects, "the objects differ with {arguments:?}");
         }

@@ -30,7 +30,7 @@ pub(super) fn cases(context: &Context) -> Vec<Case> {
 }
 
 /// Runs a command and fails with all that it printed.
-fn run(command: xshell::Cmd<'_>) -> Result<()> {
+pub(super) fn run(command: xshell::Cmd<'_>) -> Result<()> {
     let output = command.quiet().ignore_status().output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{text}");

@@ -113,7 +113,7 @@ fn refusals(context: &Context, helm: Tool) -> Result<()> {
         ("sources.redis.a.address=h:1", "sources.redis.a belongs to no environment: set sources.redis.a.environment"),
         (
             "sources.redis.a.environment=x,sources.redis.a.address=h:1,sources.redis.a.selector.matchLabels.a=b",
-            "sources.redis.a has both selector and address",
+            "sources.redis.a has selector and address: keep the one",
         ),
         (
             "sources.redis.a.environment=x,sources.redis.a.address=h:1,gorax.environments.production.namespace=y",

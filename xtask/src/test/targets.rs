@@ -1,28 +1,28 @@
-//! Which pods our monitors would scrape: ServiceMonitor → Service → container port, and PodMonitor → container port, as
-//! the operator and Prometheus resolve them, against a model of Gorax's deployments (gorax.yaml beside this file).
+//! Which pods our monitors would scrape: ServiceMonitor → Service → container port, PodMonitor → container port, and plain
+//! scrape configurations, as the operator and Prometheus resolve them, against a model of Gorax's deployments (gorax.yaml
+//! beside this file).
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use regex::Regex;
 use serde::Deserialize;
 use serde_yaml::Value;
 
+use super::relabel::{self, Labels};
 use super::rendered::{Rendered, text_at};
+use super::scrape_configs;
 use super::{Case, Context};
 use crate::tools::Tool;
 
 const MODEL: &str = include_str!("gorax.yaml");
 
-type Labels = BTreeMap<String, String>;
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Deployed {
-    name: String,
-    layout: String,
+pub(super) struct Deployed {
+    pub(super) name: String,
+    pub(super) layout: String,
     prefix: String,
-    namespace: String,
+    pub(super) namespace: String,
     services: Vec<Service>,
     pods: Vec<Pod>,
 }
@@ -47,8 +47,52 @@ struct Pod {
     metrics: bool,
 }
 
-/// What Prometheus would scrape: (namespace, deployment, port, job).
-type Target = (String, String, u16, String);
+/// What Prometheus would scrape: a port of a deployment's pod, and the labels after all relabeling.
+pub(super) struct Found {
+    pub(super) deployment: String,
+    port: u16,
+    labels: Labels,
+}
+
+/// The same in short: (namespace, deployment, port, job).
+pub(super) type Target = (String, String, u16, String);
+
+impl Found {
+    /// A target without a label instance gets its address for one.
+    fn new(pod: &Pod, port: u16, mut labels: Labels) -> Found {
+        let address = labels.get("__address__").cloned().unwrap_or_default();
+        labels.entry("instance".to_owned()).or_insert(address);
+        Found { deployment: pod.deployment.clone(), port, labels }
+    }
+
+    pub(super) fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", String::as_str)
+    }
+
+    pub(super) fn target(&self) -> Target {
+        (self.label("namespace").to_owned(), self.deployment.clone(), self.port, self.label("job").to_owned())
+    }
+
+    /// The labels that its series have.
+    pub(super) fn series_labels(&self) -> Labels {
+        self.labels.iter().filter(|(name, _)| !name.starts_with("__")).map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+}
+
+impl Deployed {
+    /// The pods that a Service selects.
+    fn behind<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
+        self.pods.iter().filter(|pod| service.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value)))
+    }
+}
+
+impl Service {
+    fn meta_labels(&self) -> Labels {
+        let mut labels = meta_labels("service", &self.labels);
+        labels.insert("__meta_kubernetes_service_name".to_owned(), self.name.clone());
+        labels
+    }
+}
 
 pub(super) fn cases() -> Vec<Case> {
     Case::for_both(&[
@@ -58,7 +102,7 @@ pub(super) fn cases() -> Vec<Case> {
     ])
 }
 
-fn model() -> Result<Vec<Deployed>> {
+pub(super) fn model() -> Result<Vec<Deployed>> {
     serde_yaml::from_str(MODEL).context("reading gorax.yaml")
 }
 
@@ -118,59 +162,96 @@ fn workers(context: &Context, helm: Tool) -> Result<()> {
     let rendered = Rendered::template(context, helm, &["--set", "gorax.worker.podMonitor.enabled=true"])?;
     let found: Vec<Target> =
         targets(&rendered, &model)?.into_iter().filter(|target| target.3 == "gorax-worker").collect();
-    let mut expected: Vec<Target> = model
-        .iter()
-        .filter(|deployed| deployed.layout != "none")
-        .map(|d| (d.namespace.clone(), format!("{}gorax-worker", d.prefix), 8081, "gorax-worker".to_owned()))
-        .collect();
-    expected.sort();
-    ensure!(found == expected, "{found:#?}");
+    ensure!(found == worker_targets(&model, "gorax-worker"), "{found:#?}");
     Ok(())
 }
 
-/// Every target of every monitor, sorted; a pod that two endpoints reach is there twice.
+/// The workers of all deployments, each once.
+pub(super) fn worker_targets(model: &[Deployed], job: &str) -> Vec<Target> {
+    let mut targets: Vec<Target> = model
+        .iter()
+        .filter(|deployed| deployed.layout != "none")
+        .map(|d| (d.namespace.clone(), format!("{}gorax-worker", d.prefix), 8081, job.to_owned()))
+        .collect();
+    targets.sort();
+    targets
+}
+
+/// The targets of [`found`], in short.
 fn targets(rendered: &Rendered, model: &[Deployed]) -> Result<Vec<Target>> {
-    let mut targets = Vec::new();
+    Ok(found(rendered, model)?.iter().map(Found::target).collect())
+}
+
+/// Every target of every monitor, sorted; a pod that two endpoints reach is there twice.
+pub(super) fn found(rendered: &Rendered, model: &[Deployed]) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
     for deployed in model {
         for monitor in rendered.of_kind("ServiceMonitor") {
             for service in &deployed.services {
-                service_targets(&monitor["spec"], deployed, service, &mut targets)?;
+                service_targets(&monitor["spec"], deployed, service, &mut found)?;
             }
         }
         for monitor in rendered.of_kind("PodMonitor") {
             for pod in &deployed.pods {
-                pod_targets(&monitor["spec"], deployed, pod, &mut targets)?;
+                pod_targets(&monitor["spec"], deployed, pod, &mut found)?;
+            }
+        }
+        for job in scrape_configs::of(rendered)? {
+            for service in &deployed.services {
+                plain_targets(&job, deployed, service, &mut found)?;
             }
         }
     }
-    targets.sort();
-    Ok(targets)
+    found.sort_by(|a, b| (a.target(), &a.labels).cmp(&(b.target(), &b.labels)));
+    Ok(found)
 }
 
-fn service_targets(spec: &Value, deployed: &Deployed, service: &Service, targets: &mut Vec<Target>) -> Result<()> {
+fn service_targets(spec: &Value, deployed: &Deployed, service: &Service, found: &mut Vec<Found>) -> Result<()> {
     if !in_namespace(spec, deployed) || !selects(&spec["selector"], &service.labels)? {
         return Ok(());
     }
     for endpoint in spec["endpoints"].as_sequence().context("a monitor without endpoints")? {
         let Some(port) = service.ports.get(text_at(endpoint, "port")) else { continue };
-        for pod in deployed.pods.iter().filter(|pod| service.selector.iter().all(|(k, v)| pod.labels.get(k) == Some(v)))
-        {
+        for pod in deployed.behind(service) {
             let number = *pod.ports.get(port).with_context(|| format!("no container has the port {port}"))?;
-            let mut meta = meta_labels("service", &service.labels);
-            meta.insert("__meta_kubernetes_service_name".to_owned(), service.name.clone());
-            targets.extend(relabel(endpoint, meta, deployed, pod, number)?);
+            let mut labels = discovered(deployed, pod, number);
+            labels.extend(service.meta_labels());
+            found.extend(monitored(endpoint, labels, pod, number)?);
         }
     }
     Ok(())
 }
 
-fn pod_targets(spec: &Value, deployed: &Deployed, pod: &Pod, targets: &mut Vec<Target>) -> Result<()> {
+fn pod_targets(spec: &Value, deployed: &Deployed, pod: &Pod, found: &mut Vec<Found>) -> Result<()> {
     if !in_namespace(spec, deployed) || !selects(&spec["selector"], &pod.labels)? {
         return Ok(());
     }
     for endpoint in spec["podMetricsEndpoints"].as_sequence().context("a monitor without endpoints")? {
         if let Some(number) = pod.ports.get(text_at(endpoint, "port")) {
-            targets.extend(relabel(endpoint, meta_labels("pod", &pod.labels), deployed, pod, *number)?);
+            found.extend(monitored(endpoint, discovered(deployed, pod, *number), pod, *number)?);
+        }
+    }
+    Ok(())
+}
+
+/// The targets of a scrape configuration: Prometheus discovers the ports of every Service's pods, and, without the name
+/// of a Service's port, the pods' other ports.
+fn plain_targets(job: &Value, deployed: &Deployed, service: &Service, found: &mut Vec<Found>) -> Result<()> {
+    let discovery = &job["kubernetes_sd_configs"][0];
+    ensure!(text_at(discovery, "role") == "endpointslice", "the role is {:?}", discovery["role"]);
+    let namespaces = discovery["namespaces"]["names"].as_sequence();
+    if namespaces.is_some_and(|names| !names.contains(&deployed.namespace.as_str().into())) {
+        return Ok(());
+    }
+    for pod in deployed.behind(service) {
+        for (name, number) in &pod.ports {
+            let mut labels = discovered(deployed, pod, *number);
+            labels.extend(service.meta_labels());
+            if let Some((port, _)) = service.ports.iter().find(|(_, target)| *target == name) {
+                labels.insert("__meta_kubernetes_endpointslice_port_name".to_owned(), port.clone());
+            }
+            let labels = relabel::apply(&job["relabel_configs"], labels)?;
+            found.extend(labels.map(|labels| Found::new(pod, *number, labels)));
         }
     }
     Ok(())
@@ -208,32 +289,50 @@ fn selects(selector: &Value, labels: &Labels) -> Result<bool> {
     Ok(true)
 }
 
-fn meta_labels(kind: &str, labels: &Labels) -> Labels {
-    let clean = |key: &str| key.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+/// The labels that service discovery gives to a port of a pod.
+fn discovered(deployed: &Deployed, pod: &Pod, port: u16) -> Labels {
+    let mut labels = meta_labels("pod", &pod.labels);
+    for (label, value) in [
+        ("__address__", format!("10.0.0.1:{port}")),
+        ("__meta_kubernetes_namespace", deployed.namespace.clone()),
+        ("__meta_kubernetes_pod_container_name", format!("{}-container", pod.deployment)),
+        ("__meta_kubernetes_pod_name", format!("{}-0", pod.deployment)),
+        ("__meta_kubernetes_pod_phase", "Running".to_owned()),
+    ] {
+        labels.insert(label.to_owned(), value);
+    }
     labels
-        .iter()
-        .map(|(key, value)| (format!("__meta_kubernetes_{kind}_label_{}", clean(key)), value.clone()))
-        .collect()
 }
 
-/// Applies `keep` and `replace`, the two actions that our monitors use on targets.
-fn relabel(endpoint: &Value, mut labels: Labels, deployed: &Deployed, pod: &Pod, port: u16) -> Result<Option<Target>> {
-    for rule in endpoint["relabelings"].as_sequence().into_iter().flatten() {
-        let sources = rule["sourceLabels"].as_sequence().into_iter().flatten().filter_map(Value::as_str);
-        let value = sources.map(|label| labels.get(label).cloned().unwrap_or_default()).collect::<Vec<_>>().join(";");
-        match text_at(rule, "action") {
-            "keep" => {
-                let regex = Regex::new(&format!("^(?:{})$", text_at(rule, "regex"))).context("a relabeling's regex")?;
-                if !regex.is_match(&value) {
-                    return Ok(None);
-                }
-            }
-            "replace" => {
-                labels.insert(text_at(rule, "targetLabel").to_owned(), text_at(rule, "replacement").to_owned());
-            }
-            other => bail!("unknown action {other}"),
+/// A target of a monitor's endpoint: the labels that the operator puts on every target, then the endpoint's relabelings.
+fn monitored(endpoint: &Value, mut labels: Labels, pod: &Pod, port: u16) -> Result<Option<Found>> {
+    for (label, meta) in [
+        ("namespace", "namespace"),
+        ("service", "service_name"),
+        ("pod", "pod_name"),
+        ("container", "pod_container_name"),
+    ] {
+        if let Some(value) = labels.get(&format!("__meta_kubernetes_{meta}")) {
+            labels.insert(label.to_owned(), value.clone());
         }
     }
-    let job = labels.remove("job").context("no relabeling sets the job")?;
-    Ok(Some((deployed.namespace.clone(), pod.deployment.clone(), port, job)))
+    labels.insert("endpoint".to_owned(), text_at(endpoint, "port").to_owned());
+    labels.insert("__metrics_path__".to_owned(), text_at(endpoint, "path").to_owned());
+    for (name, values) in endpoint["params"].as_mapping().into_iter().flatten() {
+        let label = format!("__param_{}", name.as_str().unwrap_or_default());
+        labels.insert(label, values[0].as_str().unwrap_or_default().to_owned());
+    }
+    Ok(relabel::apply(&endpoint["relabelings"], labels)?.map(|labels| Found::new(pod, port, labels)))
+}
+
+fn meta_labels(kind: &str, labels: &Labels) -> Labels {
+    let clean = |key: &str| key.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    let both = |(key, value): (&String, &String)| {
+        let key = clean(key);
+        [
+            (format!("__meta_kubernetes_{kind}_label_{key}"), value.clone()),
+            (format!("__meta_kubernetes_{kind}_labelpresent_{key}"), "true".to_owned()),
+        ]
+    };
+    labels.iter().flat_map(both).collect()
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::contents_sha256;
 use crate::dependency::{self, Archive};
 use crate::model::facts::Facts;
+use crate::model::images;
 
 /// The kinds of custom resources that our templates render.
 const KINDS: [&str; 5] = ["PodMonitor", "Probe", "PrometheusRule", "ScrapeConfig", "ServiceMonitor"];
@@ -90,8 +91,7 @@ impl Tree {
     }
 
     fn images(&self) -> BTreeMap<String, String> {
-        let mut images = BTreeMap::new();
-        collect_images(&self.values, "", &mut images);
+        let mut images = images::of(&self.values);
         for (key, child) in &self.children {
             images.extend(child.images().into_iter().map(|(path, image)| (format!("{key}.{path}"), image)));
         }
@@ -154,21 +154,6 @@ fn values_read(template: &str) -> Vec<Vec<String>> {
         }
     }
     paths
-}
-
-/// Every map with a `repository` is an image.
-fn collect_images(value: &Value, path: &str, images: &mut BTreeMap<String, String>) {
-    let Some(map) = value.as_object() else { return };
-    let of = |key: &str| map.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    if let Some(repository) = of("repository") {
-        let registry = of("registry").map(|registry| format!("{registry}/")).unwrap_or_default();
-        let tag = of("tag").map(|tag| format!(":{tag}")).unwrap_or_default();
-        images.insert(path.to_owned(), format!("{registry}{repository}{tag}"));
-    }
-    for (key, value) in map {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        collect_images(value, &path, images);
-    }
 }
 
 fn texts(files: &Files) -> impl Iterator<Item = (&str, String)> {

@@ -162,8 +162,8 @@ fn what_an_earlier_run_built_is_taken_away() {
         fs::read_dir(checkout.path("dist")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let archive = "gorax-monitoring-addon-0.1.1.tgz";
-    let contents = format!("{archive}.contents.sha256");
-    assert_eq!(names, ["SHA256SUMS", archive, &contents, "mine.txt", "package.json"]);
+    let [contents, images] = ["contents.sha256", "images.txt"].map(|suffix| format!("{archive}.{suffix}"));
+    assert_eq!(names, ["SHA256SUMS", archive, &contents, &images, "mine.txt", "package.json"]);
 }
 
 #[test]
