@@ -86,7 +86,7 @@ fn has_endless_duration(text: &str) -> bool {
         let tail = if exponent { &rest[number + 1..] } else { "" };
         let digits = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
         let number = &rest[..number + if exponent { 1 + digits } else { 0 }];
-        if expected && seconds_of(number).is_some_and(|seconds| !(seconds.abs() < 4e10)) {
+        if expected && seconds_of(number).is_some_and(|seconds| seconds.is_nan() || seconds.abs() >= 4e10) {
             return true;
         }
         let token = match c {
