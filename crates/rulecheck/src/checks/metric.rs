@@ -33,9 +33,12 @@ fn one(world: &World<'_>, query: &Query<'_>, name: &str) -> Option<Finding> {
 }
 
 fn nearest<'a>(world: &World<'a>, name: &str) -> Option<&'a str> {
+    let most = name.len() / 4;
     let candidates = world.contract.metrics.keys().map(String::as_str).chain(world.recorded());
+    // The lengths alone rule most of them out, and a foreign file may ask for thousands.
+    let candidates = candidates.filter(|candidate| candidate.len().abs_diff(name.len()) <= most);
     let (distance, near) = candidates.map(|candidate| (strsim::levenshtein(candidate, name), candidate)).min()?;
-    (distance <= name.len() / 4).then_some(near)
+    (distance <= most).then_some(near)
 }
 
 #[cfg(test)]
