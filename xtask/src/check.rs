@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rulecheck::query::seconds;
 use rulecheck::{Finding, Settings, checks};
+use serde_json::Value;
 
 use crate::failure::{Findings, Reported, on_errors, plural};
 use crate::flags;
@@ -47,7 +48,9 @@ fn own(root: &Path, metrics: &[PathBuf]) -> Result<(Vec<Finding>, String)> {
 
 /// Everything that is wrong with sources that could be parsed.
 pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
-    let mut findings = checks::run(&model.rules, &model.dashboards, &model.contract, &settings(model));
+    let fragments = model.values.base.iter().chain(model.values.profiles.values().flatten());
+    let settings = settings(fragments.map(|fragment| &fragment.values));
+    let mut findings = checks::run(&model.rules, &model.dashboards, &model.contract, &settings);
     findings.extend(alerts::check(sources, model));
     findings.extend(coverage::check(sources, model));
     findings.extend(dashboards::check(model));
@@ -57,14 +60,14 @@ pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
     findings
 }
 
-/// What the chart's own values say of the Prometheus that will run the rules: of all profiles, the shortest retention.
-fn settings(model: &Model) -> Settings {
-    let fragments = model.values.base.iter().chain(model.values.profiles.values().flatten());
-    let specs = fragments.map(|fragment| &fragment.values["kube-prometheus-stack"]["prometheus"]["prometheusSpec"]);
-    let all = |key: &str| -> Vec<f64> { specs.clone().filter_map(|spec| seconds(spec[key].as_str()?)).collect() };
+/// What the chart's values say of the Prometheus that will run the rules: of all profiles, the slowest evaluation and the
+/// shortest retention.
+fn settings<'a>(values: impl Iterator<Item = &'a Value> + Clone) -> Settings {
+    let specs = values.map(|values| &values["kube-prometheus-stack"]["prometheus"]["prometheusSpec"]);
+    let all = |key: &'static str| specs.clone().filter_map(move |spec| seconds(spec[key].as_str()?));
     Settings {
-        evaluation_interval: all("evaluationInterval").into_iter().reduce(f64::max),
-        retention: all("retention").into_iter().reduce(f64::min),
+        evaluation_interval: all("evaluationInterval").reduce(f64::max),
+        retention: all("retention").reduce(f64::min),
     }
 }
 
@@ -74,4 +77,19 @@ pub fn checked(root: &Path) -> Result<(Sources, Model, Vec<Finding>)> {
     let model = Model::parse(&sources)?;
     let warnings = on_errors(findings(&sources, &model))?;
     Ok((sources, model, warnings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_shortest_retention_of_all_profiles_counts() {
+        let of = |spec: Value| json!({"kube-prometheus-stack": {"prometheus": {"prometheusSpec": spec}}});
+        let values =
+            [of(json!({"retention": "15d", "evaluationInterval": "15s"})), of(json!({"retention": "2d"})), json!({})];
+        let settings = settings(values.iter());
+        assert_eq!((settings.evaluation_interval, settings.retention), (Some(15.0), Some(2.0 * 86_400.0)));
+    }
 }

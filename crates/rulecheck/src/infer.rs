@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use promql_parser::parser::{Expr, VectorSelector};
 
+pub use aggregate::aggregation;
 pub use arm::{Arm, Kind, Origin, Presence};
 pub use binary::{Key, is_part_of, mirrored};
 pub use interval::Interval;

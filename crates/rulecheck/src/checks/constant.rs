@@ -8,6 +8,7 @@ use super::{Query, Settings};
 use crate::contract::Emitted;
 use crate::finding::Finding;
 use crate::infer::{Arm, Interval, Kind, Node, Presence, Unit, World, is_part_of, quote};
+use crate::query::selectors;
 
 pub(super) fn check(_: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
     let nodes = query.node.walk();
@@ -80,7 +81,8 @@ fn always(query: &Query<'_>, condition: &Condition<'_, '_>) -> Option<Finding> {
     let decides = |arm: &Arm| {
         let lasting = arm.presence != Presence::Conditional && arm.kind != Kind::Count && !arm.origins.is_empty();
         // Beside another condition, one that always holds only says that the series is there.
-        lasting && (condition.beside.is_empty() || constant_origin(arm).is_some())
+        let decides = condition.beside.is_empty() && !asks_for_existence(comparison.value);
+        lasting && (decides || constant_origin(arm).is_some())
     };
     if !arms.iter().all(|arm| decides(arm)) {
         return None;
@@ -114,9 +116,15 @@ fn unconditional(query: &Query<'_>) -> Option<Finding> {
     let mut arms = query.node.alive().peekable();
     arms.peek()?;
     let lasting = arms.all(|arm| arm.presence == Presence::WithTarget);
-    lasting.then_some(())?;
+    (lasting && !asks_for_existence(&query.node)).then_some(())?;
     let message = format!("`{}` has no condition: it fires as long as the target is scraped", quote(query.node.expr));
     report(message, "compare it with a threshold")
+}
+
+/// Whether the value is of a series that a label's value picks out: that it is there at all may be the condition.
+fn asks_for_existence(value: &Node<'_>) -> bool {
+    let mut matchers = selectors(value.expr).into_iter().flat_map(|selector| &selector.matchers.matchers);
+    matchers.any(|matcher| !matches!(matcher.name.as_str(), "job" | "__name__") && !matcher.is_match(""))
 }
 
 /// A quotient with the side that it is divided by.
@@ -263,6 +271,8 @@ mod tests {
             "hour() > 8 and on () rate(requests_total[5m]) > 1",
             "increase(runs_total{status=\"failed\"}[1h]) > 0",
             "rate(requests_total[5m]) >= 0 and memory_bytes > 5",
+            "environment_info{deployment=\"old\"} == 1",
+            "kube_pods{phase=\"Failed\"}",
         ] {
             finds(expr, &[]);
         }

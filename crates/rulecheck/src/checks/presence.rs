@@ -12,7 +12,7 @@ use super::condition::{Comparison, Condition, binary, conditions};
 use super::{Purpose, Query, Settings};
 use crate::contract::Metric;
 use crate::finding::Finding;
-use crate::infer::{Arm, Kind, Node, Presence, Series, Unit, World, quote};
+use crate::infer::{Arm, Kind, Node, Presence, Series, Unit, World, aggregation, quote};
 use crate::query::{metric_name, selectors};
 
 pub(super) fn check(world: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
@@ -40,7 +40,7 @@ fn vanishing(world: &World<'_>, query: &Query<'_>, condition: &Condition<'_, '_>
             "`{text}` is missing, not 0, while nothing is left of `{}`, so `{operator} {number}` says nothing then",
             quote(filter.expr)
         );
-        return Some(query.error("query/vanishing", message).help(bool_or_zero(filter, &text)));
+        return Some(query.error("query/vanishing", message).help(bool_or_zero(value, filter)));
     }
     let leaf = vanishing_leaf(value)?;
     let selector = leaf.selector()?;
@@ -69,12 +69,15 @@ fn aggregated_filter<'n, 'a>(value: &'n Node<'a>) -> Option<&'n Node<'a>> {
     (matches!(aggregate.op.to_string().as_str(), "count" | "sum") && filters && known).then_some(body)
 }
 
-fn bool_or_zero(filter: &Node<'_>, text: &str) -> String {
-    match Comparison::of(filter) {
-        Some(Comparison { value, operator, bound, .. }) if text.starts_with("count") => {
-            format!("count with 0 and 1: `sum({} {operator} bool {})`", quote(value.expr), quote(bound.expr))
+/// Counted with 0 and 1, none is 0.
+fn bool_or_zero(value: &Node<'_>, filter: &Node<'_>) -> String {
+    match (value.expr, Comparison::of(filter)) {
+        (Expr::Aggregate(aggregate), Some(filter)) if aggregate.op.to_string() == "count" => {
+            let sum = aggregation(aggregate).replacen("count", "sum", 1);
+            let Comparison { value, operator, bound, .. } = filter;
+            format!("count with 0 and 1: `{sum} ({} {operator} bool {})`", quote(value.expr), quote(bound.expr))
         }
-        _ => "add `or vector(0)`".to_owned(),
+        _ => "let 0 stand for nothing: `or vector(0)`".to_owned(),
     }
 }
 

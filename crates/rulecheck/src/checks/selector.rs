@@ -90,8 +90,13 @@ impl<'n> Selected<'n> {
             let message = format!("`{matcher}` matches nothing: every series of {} has the label", self.name);
             return Some(query.error("query/impossible-value", message).help("take the matcher out"));
         }
+        // A single value is alive as a whole or not at all.
+        let of_bucket = self.buckets && matches!(matcher.name.as_str(), "le" | "quantile");
+        if matcher.op == MatchOp::Equal && misses.len() < series.len() && !of_bucket {
+            return None;
+        }
         let domain = domain_of(series, &matcher.name);
-        if self.buckets && matches!(matcher.name.as_str(), "le" | "quantile") {
+        if of_bucket {
             return self.unknown_bucket(query, matcher, &domain);
         }
         if misses.len() == series.len() {

@@ -11,12 +11,12 @@ use super::labels::{Domain, Label, Labels};
 use super::unit::Unit;
 
 pub(super) fn arms(aggregate: &AggregateExpr, parameter: Option<&Node<'_>>, body: &Node<'_>) -> Vec<Arm> {
-    let step: Rc<str> = head(aggregate).into();
+    let step: Rc<str> = aggregation(aggregate).into();
     body.arms.iter().map(|arm| one(aggregate, parameter, arm.clone(), &step).step(&step)).collect()
 }
 
 /// `sum by (namespace)`: the aggregation without its body, as messages name it.
-fn head(aggregate: &AggregateExpr) -> String {
+pub fn aggregation(aggregate: &AggregateExpr) -> String {
     let operator = aggregate.op;
     match &aggregate.modifier {
         Some(LabelModifier::Include(labels)) if labels.labels.is_empty() => operator.to_string(),

@@ -73,8 +73,12 @@ pub fn miss(labels: &Labels, matcher: &Matcher) -> Option<Miss> {
             if matcher.op == MatchOp::Equal && matcher.value.is_empty() {
                 return (carried == Carried::Always).then(|| Miss::AlwaysSet(name.into()));
             }
-            let domain = labels.get(name).map_or(Domain::Any, |label| label.domain.clone());
-            matched_values(&domain, matcher).is_empty().then(|| Miss::NoValue(name.into(), domain))
+            let domain = &labels.get(name)?.domain;
+            let takes_some = match &matcher.op {
+                MatchOp::Equal => domain.allows(&matcher.value),
+                _ => domain.known().is_none_or(|values| values.iter().any(|value| matcher.is_match(value))),
+            };
+            (!takes_some).then(|| Miss::NoValue(name.into(), domain.clone()))
         }
     }
 }
