@@ -37,12 +37,16 @@ pub(super) fn check(_: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Findi
     findings
 }
 
+/// Whether it is a total since the programs' start.
+fn is_total(kind: Kind) -> bool {
+    matches!(kind, Kind::Counter | Kind::CounterSum | Kind::Buckets)
+}
+
 fn of_call(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
     let Expr::Call(call) = node.expr else { return None };
     let name = call.func.name;
     let argument = node.children.iter().find(|argument| !argument.arms.is_empty() && argument.number().is_none())?;
     let kind = |is: fn(Kind) -> bool| argument.alive().map(|arm| arm.kind).find(|kind| is(*kind));
-    let is_raw = |kind| matches!(kind, Kind::Counter | Kind::CounterSum | Kind::Buckets);
     let quoted = quote(argument.expr);
     if OF_COUNTERS.contains(&name) {
         if kind(|kind| kind == Kind::CounterSum).is_some() {
@@ -60,12 +64,12 @@ fn of_call(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
         );
     }
     if let Some((_, of_counter)) = OF_GAUGES.iter().find(|(of_gauge, _)| *of_gauge == name) {
-        let kind = kind(is_raw)?;
+        let kind = kind(is_total)?;
         let message = format!("`{name}` of `{quoted}`, which is {kind}: every restart is a fall to 0");
         return Some(query.error("query/wrong-type", message).help(format!("use `{of_counter}` of the counter")));
     }
     if OVER_TIME.contains(&name) {
-        let kind = kind(is_raw)?;
+        let kind = kind(is_total)?;
         let message =
             format!("`{name}` of `{quoted}`, which is {kind}: the total since a start says nothing of the range");
         return Some(query.error("query/raw-counter", message).help(format!("use `increase({quoted})`")));
@@ -108,10 +112,10 @@ fn compared(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
     if bound == 0.0 || bound == 1.0 && matches!(operator, "<" | ">=") {
         return None;
     }
-    let is_raw = |kind| matches!(kind, Kind::Counter | Kind::CounterSum | Kind::Buckets);
-    let kind = comparison.value.alive().map(|arm| arm.kind).find(|kind| is_raw(*kind))?;
+    let kind = comparison.value.alive().map(|arm| arm.kind).find(|kind| is_total(*kind))?;
     let quoted = quote(comparison.value.expr);
-    let message = format!("`{quoted}` is {kind}: once `{operator} {bound}` decides, it does so until a restart");
+    let message =
+        format!("`{quoted}` is {kind}, which only a restart lowers, so `{operator} {bound}` says nothing of now");
     let finding = query.error("query/raw-counter", message);
     let finding = if query.alert().is_some() { finding } else { finding.warning() };
     Some(
@@ -121,21 +125,19 @@ fn compared(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
 }
 
 fn divided(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
-    let (operator, left, right) = binary(node).filter(|(binary, ..)| binary.op.to_string() == "/")?;
-    let is_total = |side: &Node<'_>| {
+    let (_, left, right) = binary(node).filter(|(binary, ..)| binary.op.to_string() == "/")?;
+    let of_totals = |side: &Node<'_>| {
         let mut arms = side.alive().peekable();
         arms.peek().is_some() && arms.all(|arm| matches!(arm.kind, Kind::Counter | Kind::CounterSum))
     };
-    (is_total(left) && is_total(right)).then(|| {
+    (of_totals(left) && of_totals(right)).then(|| {
         let message = format!("`{}` divides totals since the programs' start, so it hardly moves", quote(node.expr));
-        debug_assert!(!operator.return_bool());
         query.error("query/raw-counter", message).warning().help("divide their `rate(…[5m])`")
     })
 }
 
 fn drawn(query: &Query<'_>) -> Option<Finding> {
-    let is_raw = |kind| matches!(kind, Kind::Counter | Kind::CounterSum | Kind::Buckets);
-    let kind = query.node.alive().map(|arm| arm.kind).find(|kind| is_raw(*kind))?;
+    let kind = query.node.alive().map(|arm| arm.kind).find(|kind| is_total(*kind))?;
     let message = format!("`{}` is {kind}: it shows what happened since the programs' start", quote(query.node.expr));
     let help =
         "draw its growth: `rate(…[$__rate_interval])`, or `increase(…[$__range])` for how many in the time shown";
