@@ -23,9 +23,13 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     if let Some(line) = too_deep(text) {
         return Err(YamlError { line, message: format!("more than {MAX_FLOW_DEPTH} open brackets") });
     }
-    // A typed map takes the last of two equal keys in silence; an untyped one refuses them. So read twice.
-    serde_yaml::from_str::<Value>(text).map_err(|error| locate(text, &error))?;
-    serde_yaml::from_str(text).map_err(|error| locate(text, &error))
+    // A typed map takes the last of two equal keys in silence; an untyped one refuses them. So it is read untyped.
+    let value = serde_yaml::from_str::<Value>(text).map_err(|error| locate(text, &error))?;
+    match serde_yaml::from_value(value) {
+        Ok(typed) => Ok(typed),
+        // Only the text knows the line.
+        Err(_) => serde_yaml::from_str(text).map_err(|error| locate(text, &error)),
+    }
 }
 
 fn locate(text: &str, error: &serde_yaml::Error) -> YamlError {
