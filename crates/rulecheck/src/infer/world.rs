@@ -94,7 +94,7 @@ impl<'a> World<'a> {
 
     /// The arms of a series of this name, before any matcher: one for each job that exposes it, so that each has the
     /// labels of its own targets, or those of its recording rules.
-    pub(super) fn arms(&self, name: &str) -> Rc<Vec<Arm>> {
+    pub(crate) fn arms(&self, name: &str) -> Rc<Vec<Arm>> {
         if let Some(arms) = self.recorded.get(name) {
             return Rc::new(arms.clone());
         }
@@ -246,6 +246,7 @@ fn recorded_arms(node: &Node<'_>, rule: &Rule, group: &Group) -> Vec<Arm> {
     let arms = node.arms.iter().cloned().map(|mut arm| {
         arm.name = Some(name.clone());
         arm.steps.clear();
+        arm.labels.recorded_as(&name);
         for (label, value) in group.labels.iter().chain(&rule.labels) {
             if value.is_empty() {
                 arm.labels.drop(label, &format!("record {}", rule.name).into());
