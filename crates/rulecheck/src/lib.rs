@@ -13,6 +13,7 @@ pub mod infer;
 mod lines;
 pub mod query;
 pub mod rules;
+pub mod template;
 pub mod yaml;
 
 pub use checks::Settings;
