@@ -1,17 +1,25 @@
 //! The checks. Each file here is one check or a small family: it looks at inferred queries, finds problems and nothing
 //! else. Exceptions are taken out at the end, in one place.
 
+mod alert;
 mod condition;
 mod constant;
+mod duplicate;
 mod histogram;
+mod join;
 mod kind;
+mod matching;
 mod metric;
 mod presence;
 mod range;
+mod record;
 mod regexp;
 mod selector;
-mod severity;
+mod template;
 mod timing;
+mod usage;
+
+use std::collections::BTreeMap;
 
 use crate::contract::Contract;
 use crate::dashboard::{self, Dashboard};
@@ -85,27 +93,40 @@ type QueryCheck = fn(&World<'_>, &Settings, &Query<'_>) -> Vec<Finding>;
 
 /// The checks of single queries, in no particular order.
 const QUERY_CHECKS: &[QueryCheck] = &[
-    metric::check,
-    selector::check,
-    kind::check,
-    histogram::check,
+    alert::check,
     constant::check,
+    histogram::check,
+    join::check,
+    kind::check,
+    matching::check,
+    metric::check,
     presence::check,
     range::check,
-    severity::check,
+    record::check,
+    selector::check,
+    template::check,
     timing::check,
 ];
+
+/// A check of all rules and dashboards together. What it finds stands at the line of a rule's expression.
+type WholeCheck = fn(&World<'_>, &[RuleFile], &[Dashboard]) -> Vec<Finding>;
+
+/// The checks of everything together, in no particular order.
+const WHOLE_CHECKS: [WholeCheck; 2] = [duplicate::check, usage::check];
 
 /// Runs every check over rule files and dashboards. Recording rules among `rules` are known to all of them. Findings
 /// come sorted by place, each once.
 pub fn run(rules: &[RuleFile], dashboards: &[Dashboard], contract: &Contract, settings: &Settings) -> Vec<Finding> {
     let world = World::new(contract, rules);
     let mut findings = Vec::new();
+    let mut together = by_rule(WHOLE_CHECKS.iter().flat_map(|check| check(&world, rules, dashboards)));
     for file in rules {
         let queries = of_rules(&world, file);
         for query in &queries {
             let Purpose::Rule(rule, _) = query.purpose else { continue };
-            let found = QUERY_CHECKS.iter().flat_map(|check| check(&world, settings, query)).collect();
+            let mut found: Vec<Finding> =
+                QUERY_CHECKS.iter().flat_map(|check| check(&world, settings, query)).collect();
+            found.extend(together.remove(&(file.path.clone(), query.line, query.subject.clone())).unwrap_or_default());
             findings.extend(exception::apply(&file.path, &rule.exceptions, found));
         }
     }
@@ -118,6 +139,15 @@ pub fn run(rules: &[RuleFile], dashboards: &[Dashboard], contract: &Contract, se
     findings.sort();
     findings.dedup();
     findings
+}
+
+/// Findings by file, line and subject, so that a rule's exceptions cover those that other checks make of it.
+fn by_rule(findings: impl Iterator<Item = Finding>) -> BTreeMap<(String, usize, String), Vec<Finding>> {
+    let mut found: BTreeMap<_, Vec<Finding>> = BTreeMap::new();
+    for finding in findings {
+        found.entry((finding.file.clone(), finding.line, finding.subject.clone())).or_default().push(finding);
+    }
+    found
 }
 
 fn of_rules<'a>(world: &World<'_>, file: &'a RuleFile) -> Vec<Query<'a>> {

@@ -21,9 +21,9 @@ use promql_parser::parser::{Expr, VectorSelector};
 
 pub use aggregate::aggregation;
 pub use arm::{Arm, Kind, Origin, Presence};
-pub use binary::{Key, is_part_of, mirrored};
+pub use binary::{Key, Mismatch, differing_matchers, is_part_of, mirrored};
 pub use interval::Interval;
-pub use labels::{Carried, Domain, Label, Labels};
+pub use labels::{Carried, Domain, Label, Labels, Lack};
 pub use selector::{Miss, bucket_bound, has_variable, miss};
 pub use unit::Unit;
 pub use world::{Series, World};
@@ -351,6 +351,7 @@ groups:
     fn constants_stay_what_they_are() {
         one("workers == 0", "job (api), namespace, pod | a gauge | a count | 0 | only while a condition holds");
         one("workers > 0", "the value is 0, never > 0");
+        one("increase(workers[5m]) > 4", "the value is 0, never > 4");
         one("2 * 3 > bool 5", "none | a gauge | a ratio | 0 to 1 | always");
     }
 }

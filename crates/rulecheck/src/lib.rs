@@ -16,6 +16,7 @@ mod json;
 mod lines;
 pub mod query;
 pub mod rules;
+pub mod template;
 pub mod yaml;
 
 pub use checks::Settings;

@@ -11,6 +11,7 @@ use promql_parser::parser::Expr;
 
 use crate::exception::Exception;
 use crate::finding::Finding;
+use crate::lines::Span;
 use crate::yaml::Part;
 use read::Strings;
 
@@ -86,6 +87,13 @@ impl Rule {
             RuleKind::Alert => format!("alert {}", self.name),
             RuleKind::Record => format!("record {}", self.name),
         }
+    }
+
+    /// The line of `key:` within the rule, or the rule's first where there is none in block style.
+    pub fn line_of_key(&self, key: &str) -> usize {
+        let lines: Vec<&str> = self.source.lines().collect();
+        let comments = lines.iter().take_while(|line| line.trim_start().starts_with('#')).count();
+        Span { first: self.line.saturating_sub(comments), line: self.line, lines }.line_of_key(key)
     }
 
     /// The name of the series it records.
@@ -186,6 +194,7 @@ mod tests {
         assert_eq!((rules[1].line, rules[1].expr_line, rules[1].exceptions.len()), (10, 10, 1));
         assert!(rules[1].source.contains("Why") && !rules[0].source.contains("Why"));
         assert_eq!(rules[1].labels["severity"], "critical");
+        assert_eq!((rules[1].line_of_key("severity"), rules[1].line_of_key("none")), (15, 10));
     }
 
     #[test]

@@ -270,7 +270,7 @@ mod tests {
             "memory_bytes unless on (namespace) environment_info",
             "hour() > 8 and on () rate(requests_total[5m]) > 1",
             "increase(runs_total{status=\"failed\"}[1h]) > 0",
-            "rate(requests_total[5m]) >= 0 and memory_bytes > 5",
+            "rate(requests_total[5m]) >= 0 and on (pod) memory_bytes > 5",
             "environment_info{deployment=\"old\"} == 1",
             "kube_pods{phase=\"Failed\"}",
         ] {

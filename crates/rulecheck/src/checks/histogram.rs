@@ -356,7 +356,7 @@ mod tests {
             format!("{quantile} >= 5"),
             format!("{quantile} > 0.1"),
             format!("{quantile} > 0"),
-            format!("({quantile} or vector(0)) > 2"),
+            format!("({quantile} or on () vector(0)) > 2"),
             "max(latency_seconds) > 600".to_owned(),
         ] {
             finds(&expr, &[]);

@@ -141,6 +141,12 @@ impl Arm {
         self.labels.series()
     }
 
+    /// Whether few of its series are picked, by `topk` or its like, so that their labels do not tell how many there are.
+    pub fn is_picked(&self) -> bool {
+        let picks = |step: &Rc<str>| ["topk", "bottomk", "limitk"].iter().any(|operator| step.starts_with(operator));
+        self.steps.iter().any(picks)
+    }
+
     /// Whether a series of it rests on a metric that its program never records.
     pub fn is_dark(&self) -> bool {
         self.origins.iter().any(|origin| origin.emitted == Some(Emitted::Dark))

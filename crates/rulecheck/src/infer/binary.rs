@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use promql_parser::label::Matcher;
 use promql_parser::parser::value::ValueType;
-use promql_parser::parser::{BinModifier, BinaryExpr, Expr, LabelModifier, VectorMatchCardinality};
+use promql_parser::parser::{BinModifier, BinaryExpr, Expr, LabelModifier, VectorMatchCardinality, VectorSelector};
 
 use super::arm::{Arm, Kind, Presence};
 use super::interval::Interval;
@@ -348,38 +348,54 @@ fn grows(expr: &Expr) -> bool {
 
 /// Whether `part` is `whole` with nothing but more matchers, at least one more.
 pub fn is_part_of(part: &Expr, whole: &Expr) -> bool {
-    part != whole && same_but_matchers(part, whole)
+    part != whole
+        && same_but_matchers(part, whole, &mut |part, whole| whole.iter().all(|matcher| part.contains(matcher)))
 }
 
-fn same_but_matchers(part: &Expr, whole: &Expr) -> bool {
-    match (part, whole) {
-        (Expr::Paren(part), whole) => same_but_matchers(&part.expr, whole),
-        (part, Expr::Paren(whole)) => same_but_matchers(part, &whole.expr),
-        (Expr::VectorSelector(part), Expr::VectorSelector(whole)) => {
-            part.name == whole.name
-                && part.offset == whole.offset
-                && part.at == whole.at
-                && whole.matchers.matchers.iter().all(|matcher| holds(matcher, &part.matchers.matchers))
+/// The labels that only one of the two sides matches, or each in its own way, where the two are else the same.
+pub fn differing_matchers(left: &Expr, right: &Expr) -> Option<BTreeSet<String>> {
+    let mut labels = BTreeSet::new();
+    let same = same_but_matchers(left, right, &mut |left, right| {
+        let only_left = left.iter().filter(|matcher| !right.contains(matcher));
+        let only_right = right.iter().filter(|matcher| !left.contains(matcher));
+        labels.extend(only_left.chain(only_right).map(|matcher| matcher.name.clone()));
+        true
+    });
+    same.then_some(labels)
+}
+
+/// Whether two expressions are equal but for the matchers of their selectors, which `matchers` compares.
+fn same_but_matchers(left: &Expr, right: &Expr, matchers: &mut impl FnMut(&[Matcher], &[Matcher]) -> bool) -> bool {
+    match (left, right) {
+        (Expr::Paren(left), right) => same_but_matchers(&left.expr, right, matchers),
+        (left, Expr::Paren(right)) => same_but_matchers(left, &right.expr, matchers),
+        (Expr::VectorSelector(left), Expr::VectorSelector(right)) => same_selector(left, right, matchers),
+        (Expr::MatrixSelector(left), Expr::MatrixSelector(right)) => {
+            left.range == right.range && same_selector(&left.vs, &right.vs, matchers)
         }
-        (Expr::MatrixSelector(part), Expr::MatrixSelector(whole)) => {
-            let (p, w) = (Expr::VectorSelector(part.vs.clone()), Expr::VectorSelector(whole.vs.clone()));
-            part.range == whole.range && same_but_matchers(&p, &w)
+        (Expr::Call(left), Expr::Call(right)) => {
+            let (l, r) = (&left.args.args, &right.args.args);
+            left.func.name == right.func.name
+                && l.len() == r.len()
+                && l.iter().zip(r).all(|(left, right)| same_but_matchers(left, right, matchers))
         }
-        (Expr::Call(part), Expr::Call(whole)) => {
-            part.func.name == whole.func.name
-                && part.args.args.len() == whole.args.args.len()
-                && part.args.args.iter().zip(&whole.args.args).all(|(part, whole)| same_but_matchers(part, whole))
+        (Expr::Aggregate(left), Expr::Aggregate(right)) => {
+            left.op == right.op
+                && left.modifier == right.modifier
+                && left.param == right.param
+                && same_but_matchers(&left.expr, &right.expr, matchers)
         }
-        (Expr::Aggregate(part), Expr::Aggregate(whole)) => {
-            part.op == whole.op
-                && part.modifier == whole.modifier
-                && part.param == whole.param
-                && same_but_matchers(&part.expr, &whole.expr)
-        }
-        (part, whole) => part == whole,
+        (left, right) => left == right,
     }
 }
 
-fn holds(matcher: &Matcher, part: &[Matcher]) -> bool {
-    part.contains(matcher)
+fn same_selector(
+    left: &VectorSelector,
+    right: &VectorSelector,
+    matchers: &mut impl FnMut(&[Matcher], &[Matcher]) -> bool,
+) -> bool {
+    left.name == right.name
+        && left.offset == right.offset
+        && left.at == right.at
+        && matchers(&left.matchers.matchers, &right.matchers.matchers)
 }

@@ -106,7 +106,8 @@ fn grown(mut arm: Arm) -> Arm {
         Kind::Buckets => Kind::BucketRate,
         _ => Kind::Rate,
     };
-    arm.interval = Interval::COUNT;
+    // What never changes does not grow.
+    arm.interval = if arm.interval.only().is_some() { Interval::one(0.0) } else { Interval::COUNT };
     arm
 }
 

@@ -149,6 +149,33 @@ pub enum Carried {
     Never,
 }
 
+/// Why no series carries a label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// Its source never had it; the text says so.
+    Source(Rc<str>),
+    /// This step of the expression drops it.
+    Step(Rc<str>),
+    /// A step of a recording rule drops it before the series is recorded.
+    Recorded {
+        /// The name of the recorded series.
+        record: Rc<str>,
+        /// The step.
+        step: Rc<str>,
+    },
+}
+
+/// `m has no such label`, `` `sum by (pod)` drops it ``.
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lack::Source(why) => f.write_str(why),
+            Lack::Step(step) => write!(f, "`{step}` drops it"),
+            Lack::Recorded { record, step } => write!(f, "`{step}` drops it before {record} is recorded"),
+        }
+    }
+}
+
 /// The labels of an arm of an expression, the metric's name aside.
 #[derive(Debug, Clone, Default)]
 pub struct Labels {
@@ -156,9 +183,9 @@ pub struct Labels {
     /// Whether there may be labels that nobody declared.
     open: bool,
     /// Why a label is not there any more, for those that were.
-    dropped: BTreeMap<Rc<str>, Rc<str>>,
+    dropped: BTreeMap<Rc<str>, Lack>,
     /// Why there are no others, where the set is closed.
-    closed_by: Option<Rc<str>>,
+    closed_by: Option<Lack>,
 }
 
 impl Labels {
@@ -169,7 +196,7 @@ impl Labels {
 
     /// No labels but those set later; `why` says who says so.
     pub fn none(why: impl Into<Rc<str>>) -> Labels {
-        Labels { closed_by: Some(why.into()), ..Labels::default() }
+        Labels { closed_by: Some(Lack::Source(why.into())), ..Labels::default() }
     }
 
     /// What is known of the label, if it can be there and is named.
@@ -197,12 +224,30 @@ impl Labels {
         }
     }
 
-    /// Why no series carries the label: `sum by (namespace) drops it`, `gorax_x has no such label`.
+    /// Why no series carries the label; `None` where some may, or where nobody says why.
+    pub fn lack(&self, name: &str) -> Option<&Lack> {
+        if self.carries(name) != Carried::Never {
+            return None;
+        }
+        self.dropped.get(name).or(self.closed_by.as_ref())
+    }
+
+    /// Why no series carries the label, in words: `sum by (namespace) drops it`, `gorax_x has no such label`.
     pub fn why_never(&self, name: &str) -> String {
-        match (self.dropped.get(name), &self.closed_by) {
-            (Some(step), _) => format!("`{step}` drops it"),
-            (None, Some(why)) => why.to_string(),
-            (None, None) => "nothing sets it".to_owned(),
+        self.lack(name).map_or_else(|| "nothing sets it".to_owned(), Lack::to_string)
+    }
+
+    /// The labels that were there and that a step dropped.
+    pub fn dropped(&self) -> impl Iterator<Item = &str> {
+        self.dropped.keys().map(AsRef::as_ref)
+    }
+
+    /// Notes that the steps so far are those of a recording rule.
+    pub fn recorded_as(&mut self, record: &Rc<str>) {
+        for lack in self.dropped.values_mut().chain(&mut self.closed_by) {
+            if let Lack::Step(step) = lack {
+                *lack = Lack::Recorded { record: record.clone(), step: step.clone() };
+            }
         }
     }
 
@@ -219,7 +264,7 @@ impl Labels {
             return;
         }
         self.known.remove(name);
-        self.dropped.insert(name.into(), step.clone());
+        self.dropped.insert(name.into(), Lack::Step(step.clone()));
     }
 
     /// Keeps only the labels for which `keep` holds. `others` says whether unknown ones may stay.
@@ -230,7 +275,7 @@ impl Labels {
         }
         if self.open && !others {
             self.open = false;
-            self.closed_by = Some(format!("`{step}` drops it").into());
+            self.closed_by = Some(Lack::Step(step.clone()));
         }
     }
 
@@ -287,6 +332,20 @@ mod tests {
         assert_eq!(labels.why_never("pod"), "`sum without (pod)` drops it");
         assert_eq!(labels.why_never("node"), "m has no such label");
         assert_eq!(labels.to_string(), "status (failed or success), zone?");
+    }
+
+    #[test]
+    fn a_recording_rule_is_named_as_what_dropped_a_label() {
+        let mut labels = labels();
+        labels.retain(|name| name == "pod", false, &"sum by (pod)".into());
+        labels.recorded_as(&"pod:x:sum".into());
+        labels.retain(|_| false, false, &"sum".into());
+        assert_eq!(labels.why_never("status"), "`sum by (pod)` drops it before pod:x:sum is recorded");
+        assert_eq!(
+            (labels.why_never("pod"), labels.why_never("no")),
+            ("`sum` drops it".into(), "m has no such label".into())
+        );
+        assert_eq!(Labels::any().lack("pod"), None);
     }
 
     #[test]

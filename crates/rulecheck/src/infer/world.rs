@@ -251,6 +251,7 @@ fn recorded_arms(node: &Node<'_>, rule: &Rule, group: &Group) -> Vec<Arm> {
         let origins = arm.origins.iter().map(|origin| Rc::new(Origin { sample_interval, ..Origin::clone(origin) }));
         arm.origins = origins.collect();
         arm.steps.push(step.clone());
+        arm.labels.recorded_as(&name);
         for (label, value) in group.labels.iter().chain(&rule.labels) {
             if value.is_empty() {
                 arm.labels.drop(label, &step);
