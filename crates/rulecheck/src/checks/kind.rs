@@ -124,13 +124,26 @@ fn compared(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
     )
 }
 
+/// Two totals divided say something of the whole time; a total and a growth have nothing to do with each other.
 fn divided(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
-    let (_, left, right) = binary(node).filter(|(binary, ..)| binary.op.to_string() == "/")?;
-    let of_totals = |side: &Node<'_>| {
+    let (binary, left, right) = binary(node).filter(|(binary, ..)| !binary.op.is_set_operator())?;
+    let all = |side: &Node<'_>, is: fn(Kind) -> bool| {
         let mut arms = side.alive().peekable();
-        arms.peek().is_some() && arms.all(|arm| matches!(arm.kind, Kind::Counter | Kind::CounterSum))
+        arms.peek().is_some() && arms.all(|arm| is(arm.kind))
     };
-    (of_totals(left) && of_totals(right)).then(|| {
+    let grows = |kind| matches!(kind, Kind::Rate | Kind::BucketRate);
+    let mixed = [(left, right), (right, left)].into_iter().find(|(a, b)| all(a, is_total) && all(b, grows));
+    if let Some((total, growth)) = mixed {
+        let (total, growth) = (quote(total.expr), quote(growth.expr));
+        let message = format!("`{total}` is a total since the programs' start, `{growth}` beside it is a growth");
+        return Some(
+            query
+                .error("query/raw-counter", message)
+                .help(format!("take the growth of both: `rate(…[5m])` within `{total}`")),
+        );
+    }
+    let both = all(left, is_total) && all(right, is_total) && binary.op.to_string() == "/";
+    both.then(|| {
         let message = format!("`{}` divides totals since the programs' start, so it hardly moves", quote(node.expr));
         query.error("query/raw-counter", message).warning().help("divide their `rate(…[5m])`")
     })
@@ -147,6 +160,14 @@ fn drawn(query: &Query<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{finds, of_alert, of_rules};
+
+    #[test]
+    fn a_total_and_a_growth_are_not_compared() {
+        finds("sum(runs_total{status=\"failed\"}) / sum(rate(runs_total[5m])) > 0.1", &["query/raw-counter"]);
+        finds("sum(rate(runs_total{status=\"failed\"}[5m])) / sum(runs_total) > 0.1", &["query/raw-counter"]);
+        finds("sum(rate(runs_total{status=\"failed\"}[5m])) > 2 * sum(requests_total)", &["query/raw-counter"]);
+        finds("sum(rate(runs_total{status=\"failed\"}[5m])) / sum(rate(runs_total[5m])) > 0.1", &[]);
+    }
 
     #[test]
     fn functions_of_counters_want_counters() {

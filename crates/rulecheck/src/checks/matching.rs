@@ -1,6 +1,7 @@
 //! Operators between two results, and which series of one side meets which of the other.
 //!
-//! `match/labels`: no series meets another, because one side always has a label of the match and the other never.
+//! `match/labels`: no series meets another, because one side always has a label of the match and the other never; or each
+//! meets every other, because neither side has one.
 //! `match/values`: no series meets another, because a label of the match has other values on each side.
 //! `match/set`: `and`, `or` or `unless` without `on ()` between results with different labels.
 //! `match/self`: every series meets itself, so that a ratio is always 1 and a difference always 0.
@@ -91,7 +92,29 @@ fn one(query: &Query<'_>, operator: &Operator<'_, '_>) -> Option<Finding> {
     if operator.name == "or" {
         return added_fallback(query, operator);
     }
-    never_meet(query, operator).or_else(|| lost_fallback(query, operator)).or_else(|| meets_itself(query, operator))
+    never_meet(query, operator)
+        .or_else(|| meet_all(query, operator))
+        .or_else(|| lost_fallback(query, operator))
+        .or_else(|| meets_itself(query, operator))
+}
+
+/// `a and on (x) b`, with x on neither side: a label that is missing on both is equal on both.
+fn meet_all(query: &Query<'_>, operator: &Operator<'_, '_>) -> Option<Finding> {
+    let Key::On(labels) = &operator.key else { return None };
+    let lacks = |arm: &Arm| labels.iter().all(|label| arm.labels.carries(label) == Carried::Never);
+    let (left, _) = operator.pairs().next().filter(|_| !labels.is_empty())?;
+    if !operator.pairs().all(|(left, right)| lacks(left) && lacks(right)) {
+        return None;
+    }
+    let (name, list) = (&operator.name, labels.join(", "));
+    let why = left.labels.why_never(&labels[0]);
+    let message =
+        format!("`{name} on ({list})` tells no series apart: neither side has {list}; on the left side {why}");
+    Some(
+        query
+            .error("match/labels", message)
+            .help(format!("match on what both sides have: `{name} {}`", operator.possible_match())),
+    )
 }
 
 fn never_meet(query: &Query<'_>, operator: &Operator<'_, '_>) -> Option<Finding> {
@@ -239,6 +262,16 @@ fn same_on_both(query: &Query<'_>, operator: &Operator<'_, '_>, effect: &str) ->
 #[cfg(test)]
 mod tests {
     use super::super::testing::{finds, of_alert};
+
+    #[test]
+    fn a_label_of_neither_side_tells_no_series_apart() {
+        finds("active_runs > 5 and on (queue) memory_bytes > 1", &["match/labels"]);
+        finds("active_runs > 5 unless on (queue) memory_bytes > 1", &["match/labels"]);
+        finds("memory_bytes * on (queue) group_left () environment_info > 5", &["match/labels"]);
+        finds("active_runs > 5 and on () memory_bytes > 1", &[]);
+        finds("active_runs > 5 and on (namespace, queue) memory_bytes > 1", &[]);
+        finds("foreign_active > 5 and on (queue) memory_bytes > 1", &["query/unknown-metric"]);
+    }
 
     #[test]
     fn sides_with_other_labels_never_meet() {

@@ -327,7 +327,23 @@ fn kind(operator: &str, left: Kind, right: Kind) -> Kind {
 
 /// A part divided by its whole lies between 0 and 1.
 fn part_of_whole(binary: &BinaryExpr, operator: &str) -> Option<Interval> {
-    (operator == "/" && grows(&binary.lhs) && is_part_of(&binary.lhs, &binary.rhs)).then(|| Interval::between(0.0, 1.0))
+    let whole = unfiltered(&binary.rhs);
+    (operator == "/" && grows(&binary.lhs) && is_part_of(&binary.lhs, whole)).then(|| Interval::between(0.0, 1.0))
+}
+
+/// What a comparison with a number filters, as in `part / (whole > 0)`: what is left is the same.
+fn unfiltered(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Paren(paren) => unfiltered(&paren.expr),
+        Expr::Binary(binary)
+            if binary.op.is_comparison_operator()
+                && !binary.return_bool()
+                && matches!(binary.rhs.as_ref(), Expr::NumberLiteral(_)) =>
+        {
+            unfiltered(&binary.lhs)
+        }
+        other => other,
+    }
 }
 
 /// Whether the value adds up what is never negative, so that fewer series give less.
