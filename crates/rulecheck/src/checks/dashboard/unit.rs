@@ -44,7 +44,9 @@ pub(super) fn check(shown: &Shown<'_>) -> Option<Finding> {
         Some(right) => format!("set the unit to `{right}`, or change the query to give {expected}"),
         None => format!("change the query to give {expected}"),
     };
-    Some(shown.error(line, CHECK, message).help(help))
+    let finding = shown.error(line, CHECK, message).help(help);
+    // The digits are right where only "per second" is missing or too much.
+    Some(if expected.is_per_second_of(wrong.unit) { finding.warning() } else { finding })
 }
 
 /// The unit of a target's values. An override that chooses its fields by name may mean them or not.
@@ -130,9 +132,25 @@ impl Shows {
             // A gauge's word may hide a rate or a share: a mean of ones and zeroes is one.
             Shows::Events(_) | Shows::Share(_) if is_count && arm.kind == Kind::Gauge => false,
             Shows::Share(_) if is_count => true,
+            // Seconds in each second: a share of time, which many rather read as a time.
+            Shows::Duration(_) if (seconds, bytes, count) == (0, 0, 0) && is_of_time(arm) => factor != usual,
             _ => (seconds, bytes) != expected || (factor / usual - 1.0).abs() > 1e-6,
         }
     }
+
+    /// Whether it is data and the unit the same data per second, or the other way round.
+    fn is_per_second_of(self, unit: Unit) -> bool {
+        let Unit::Known { seconds, bytes, factor, .. } = unit else { return false };
+        match self {
+            Shows::Data(usual) => (seconds, bytes) == (-1, 1) && factor == usual,
+            Shows::DataRate(usual) => (seconds, bytes) == (0, 1) && factor == usual,
+            _ => false,
+        }
+    }
+}
+
+fn is_of_time(arm: &Arm) -> bool {
+    arm.origins.iter().any(|origin| matches!(origin.unit, Unit::Known { seconds: 1, bytes: 0, .. }))
 }
 
 impl std::fmt::Display for Shows {
@@ -170,7 +188,9 @@ fn grafana_id(unit: Unit) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::shows;
+    use super::super::super::testing::of_dashboard;
+    use super::super::testing::{board, panel, shows};
+    use crate::Severity;
 
     #[track_caller]
     fn unit(expr: &str, unit: &str, expected: &str) {
@@ -219,12 +239,21 @@ mod tests {
             ("8 * deriv(memory_bytes[5m])", "bps"),
             ("rate(duration_seconds_sum[5m]) / rate(duration_seconds_count[5m])", "s"),
             ("sum(rate(duration_seconds_sum[5m]))", "percentunit"),
+            ("1000 * sum(rate(duration_seconds_sum[5m]))", "ms"),
             ("avg(kube_pods)", "percentunit"),
             ("sum(up) / count(up)", "percentunit"),
             ("vector(0)", "s"),
         ] {
             unit(expr, id, "");
         }
+    }
+
+    #[test]
+    fn a_missing_per_second_is_only_a_warning() {
+        let members = r#", "fieldConfig": {"defaults": {"unit": "bytes"}}"#;
+        let found = of_dashboard(&board("", &panel("stat", "sum(deriv(memory_bytes[5m]))", "", members)));
+        assert_eq!(found.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::Warning]);
+        unit("memory_bytes", "Bps", "dashboard/unit: the panel shows its values as `Bps`, which is bytes per second");
     }
 
     #[test]
