@@ -118,11 +118,16 @@ impl Datasource {
         (!self.id.is_empty() && !own && references(&self.id).is_empty()).then_some(&self.id)
     }
 
-    /// Whether it speaks PromQL; a kind that is not named may.
+    /// Whether it may speak PromQL. Where the plugin is not named, the name of the source or of the variable tells some
+    /// that do not.
     pub fn is_prometheus(&self) -> bool {
-        let speaks =
-            |kind: &str| ["prometheus", "victoriametrics", "thanos", "mimir"].iter().any(|name| kind.contains(name));
-        self.kind.as_deref().is_none_or(speaks)
+        let is_one_of = |name: &str, known: &[&str]| known.iter().any(|known| name.contains(known));
+        match &self.kind {
+            Some(kind) => is_one_of(kind, &["prometheus", "victoriametrics", "thanos", "mimir"]),
+            None => {
+                !is_one_of(&self.id.to_lowercase(), &["loki", "tempo", "elastic", "opensearch", "influx", "graphite"])
+            }
+        }
     }
 }
 
@@ -260,6 +265,7 @@ mod tests {
          "expr": "rate(up{job=~\"$job\"}[$__rate_interval])"}]}]},
     {"id": 3, "type": "timeseries", "fieldConfig": {"defaults": {"unit": "s"}}, "links": [{"url": "/d/x?var-a=${a}"}],
      "targets": [{"datasource": {"type": "loki"}, "expr": "{a=\"b\"} |= \"c\""}, {"expr": ""},
+       {"datasource": "${loki}", "expr": "{a=\"b\"} |= \"c\""},
        {"refId": "B", "instant": true, "expr": "sum by ($by) (topk($n, $metric))"}]}
   ]
 }
@@ -282,7 +288,7 @@ mod tests {
     fn queries_know_their_panel_and_line() {
         let board = board();
         let places = board.queries.iter().map(|query| (query.subject.as_str(), query.line));
-        let expected = [("Board › P › A", 15), ("Board › (untitled) › B", 18), ("Board › annotation restarts", 10)];
+        let expected = [("Board › P › A", 15), ("Board › (untitled) › B", 19), ("Board › annotation restarts", 10)];
         assert_eq!(places.collect::<Vec<_>>(), expected);
         let (panel, target) = board.target(&board.queries[1]).unwrap();
         assert!(panel.id.as_ref().unwrap().value == 3 && panel.line == 16 && !panel.collapsed);
@@ -301,7 +307,7 @@ mod tests {
         assert_eq!((job.value.as_deref(), n.value.as_deref()), (None, Some("5")));
         assert_eq!(
             board.used.iter().map(String::as_str).collect::<Vec<_>>(),
-            ["__rate_interval", "a", "by", "job", "metric", "n", "x"]
+            ["__rate_interval", "a", "by", "job", "loki", "metric", "n", "x"]
         );
     }
 
@@ -312,7 +318,7 @@ mod tests {
             (
                 "by ($by)",
                 "by $by)",
-                "b.json:18: warning: file/syntax: Board › (untitled) › B: the query does not parse",
+                "b.json:19: warning: file/syntax: Board › (untitled) › B: the query does not parse",
             ),
             ("up{x=", "up{x", "b.json:7: error: file/syntax: Board › $job: the query does not parse"),
             ("\"panels\": [\n", "\"panels\": [\n,", "b.json:12: error: file/syntax:"),

@@ -43,7 +43,8 @@ struct Shown<'a> {
 impl<'a> Shown<'a> {
     fn of(query: &'a Query<'a>) -> Option<Shown<'a>> {
         let Purpose::Panel(dashboard, of_panel) = query.purpose else { return None };
-        let (panel, target) = dashboard.target(of_panel)?;
+        // What is switched off is shown to nobody.
+        let (panel, target) = dashboard.target(of_panel).filter(|(_, target)| !target.hidden)?;
         Some(Shown { query, dashboard, panel, target })
     }
 
