@@ -17,7 +17,7 @@ pub fn check(dashboards: &[Dashboard], known: &BTreeSet<&str>) -> Vec<Finding> {
             let problem = problem(&link.url, dashboards, known).or_else(|| untagged(link, dashboards));
             findings.extend(problem.map(|message| {
                 let finding = Finding::error(&dashboard.path, link.line, CHECK, message).about(subject);
-                finding.help("link to /d/<uid>, or take the link out")
+                finding.help("correct the link, or take it out")
             }));
         };
         dashboard.links.iter().for_each(|link| of(link, dashboard.title.clone()));
