@@ -12,7 +12,7 @@ use helmpack::ignore::Rules as IgnoreRules;
 use helmpack::{changelog, checksum};
 use jiff::Timestamp;
 use rulecheck::rules::RuleKind;
-use rulecheck::{Contract, Dashboard, Finding, Rule, RuleFile, exception};
+use rulecheck::{Contract, Dashboard, Finding, Rule, RuleFile, checks, exception};
 
 use crate::failure::{Findings, on_errors};
 use crate::sources::Sources;
@@ -176,16 +176,11 @@ fn read_dashboards(sources: &Sources, findings: &mut Vec<Finding>) -> Vec<Dashbo
             if let Some(Ok(text)) = sources.bytes(&allow).map(|_| sources.text(&allow)) {
                 dashboard.exceptions = exception::in_file(&allow, text).unwrap_or_default();
             }
-            if let Some(first) = dashboards.iter().find(|other| other.uid == dashboard.uid) {
-                let message = format!("{} has the same uid `{}`", first.path, dashboard.uid);
-                findings.push(
-                    Finding::error(path, 1, "dashboard/structure", message)
-                        .help("Grafana stops updating all dashboards of a provider when two share one"),
-                );
-            }
             dashboards.push(dashboard);
         }
     }
+    // Objects of the chart are named after the uid.
+    findings.extend(checks::unique_dashboards(&dashboards));
     dashboards
 }
 

@@ -4,10 +4,12 @@
 mod alert;
 mod condition;
 mod constant;
+mod dashboard;
 mod duplicate;
 mod histogram;
 mod join;
 mod kind;
+pub mod link;
 mod matching;
 mod metric;
 mod presence;
@@ -22,12 +24,13 @@ mod usage;
 use std::collections::BTreeMap;
 
 use crate::contract::Contract;
-use crate::dashboard::{self, Dashboard};
+use crate::dashboard::{Dashboard, Definition, Variable};
 use crate::exception;
 use crate::finding::Finding;
 use crate::infer::{Node, World, infer};
 use crate::query::seconds;
 use crate::rules::{Group, Rule, RuleFile, RuleKind};
+pub use dashboard::unique_dashboards;
 
 /// What the checks need to know of the Prometheus that will run the rules. What is not known accuses nobody.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,8 +64,10 @@ pub(crate) struct Query<'a> {
 pub(crate) enum Purpose<'a> {
     /// An alerting or a recording rule.
     Rule(&'a Rule, &'a Group),
-    /// A panel of a dashboard.
-    Panel(&'a Dashboard, &'a dashboard::Query),
+    /// A panel of a dashboard, or an annotation.
+    Panel(&'a Dashboard, &'a crate::dashboard::Query),
+    /// The values of a dashboard's variable. Nobody looks at its numbers: only its selectors matter.
+    Variable(&'a Variable),
 }
 
 impl<'a> Query<'a> {
@@ -108,6 +113,9 @@ const QUERY_CHECKS: &[QueryCheck] = &[
     timing::check,
 ];
 
+/// Those of them that look at selectors alone, for the variables of dashboards.
+const SELECTOR_CHECKS: &[QueryCheck] = &[metric::check, selector::check];
+
 /// A check of all rules and dashboards together. What it finds stands at the line of a rule's expression.
 type WholeCheck = fn(&World<'_>, &[RuleFile], &[Dashboard]) -> Vec<Finding>;
 
@@ -131,11 +139,14 @@ pub fn run(rules: &[RuleFile], dashboards: &[Dashboard], contract: &Contract, se
         }
     }
     for dashboard in dashboards {
-        let queries = of_panels(&world, dashboard);
-        let found =
-            queries.iter().flat_map(|query| QUERY_CHECKS.iter().flat_map(|check| check(&world, settings, query)));
-        findings.extend(exception::apply(&dashboard.allow_path(), &dashboard.exceptions, found.collect()));
+        let (panels, variables) = (of_panels(&world, dashboard), of_variables(&world, dashboard));
+        let of_panels = panels.iter().flat_map(|query| QUERY_CHECKS.iter().map(move |check| (check, query)));
+        let of_variables = variables.iter().flat_map(|query| SELECTOR_CHECKS.iter().map(move |check| (check, query)));
+        let of_queries = of_panels.chain(of_variables).flat_map(|(check, query)| check(&world, settings, query));
+        let found = of_queries.chain(dashboard::check(dashboard, &panels, &variables)).collect();
+        findings.extend(exception::apply(&dashboard.allow_path(), &dashboard.exceptions, found));
     }
+    findings.extend(unique_dashboards(dashboards));
     findings.sort();
     findings.dedup();
     findings
@@ -173,9 +184,28 @@ fn of_panels<'a>(world: &World<'_>, dashboard: &'a Dashboard) -> Vec<Query<'a>> 
     queries.collect()
 }
 
+/// What the variables of a dashboard ask for, where that is PromQL.
+fn of_variables<'a>(world: &World<'_>, dashboard: &'a Dashboard) -> Vec<Query<'a>> {
+    let queries = dashboard.variables.iter().filter_map(|variable| {
+        let expr = match &variable.definition {
+            Definition::LabelValues(Some(expr), _) | Definition::QueryResult(expr) => expr,
+            Definition::LabelValues(None, _) | Definition::Other => return None,
+        };
+        Some(Query {
+            node: infer(world, expr),
+            purpose: Purpose::Variable(variable),
+            file: &dashboard.path,
+            line: variable.query_line,
+            subject: variable.subject(dashboard),
+        })
+    });
+    queries.collect()
+}
+
 #[cfg(test)]
 mod testing {
-    //! What the checks' own tests share: one expression, as an alert or a record, against a small contract.
+    //! What the checks' own tests share: one expression, as an alert or a record, or one dashboard, against a small
+    //! contract.
 
     use super::*;
 
@@ -210,6 +240,15 @@ mod testing {
         assert_eq!(findings, [], "{text}");
         let found = run(&[], &boards, &contract, &SETTINGS);
         found.iter().map(|finding| finding.check).filter(|check| !check.starts_with("dashboard/")).collect()
+    }
+
+    /// What the checks find about a dashboard.
+    pub(super) fn of_dashboard(text: &str) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let contract = Contract::parse([("m.yaml", CONTRACT)], &mut findings);
+        let dashboards: Vec<Dashboard> = Dashboard::parse("b.json", text, &mut findings).into_iter().collect();
+        assert_eq!(findings, [], "{text}");
+        run(&[], &dashboards, &contract, &Settings::default())
     }
 
     /// What the checks find about an alert with this expression, each as `check: message`.

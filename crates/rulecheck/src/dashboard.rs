@@ -1,17 +1,27 @@
-//! Grafana dashboards in classic JSON: structure and the PromQL of their panels.
+//! Grafana dashboards in classic JSON: panels, variables, links, and the PromQL of all of them.
 //!
-//! Only the classic form is safe with file provisioning; Grafana refuses the others there, mostly in silence.
+//! Only the classic form is safe with file provisioning; Grafana refuses the others there, mostly in silence. Reading
+//! goes on as far as it can, so that everything about a dashboard is reported at once; what is wrong with what was read
+//! is the checks' business.
 
-use promql_parser::parser::Expr;
-use serde_json::Value;
+mod json;
+mod link;
+mod panel;
+mod query;
+mod reference;
+mod variable;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::exception::Exception;
 use crate::finding::Finding;
-use crate::json::StringLines;
-use crate::query::parse_expr;
-
-/// Classic dashboards of Grafana 11 to 13; older ones are migrated on load, with losses.
-const SCHEMA_VERSIONS: std::ops::RangeInclusive<u64> = 39..=42;
+use json::Json;
+pub use link::Link;
+pub use panel::{Grid, Panel, Target, UnitOverride};
+pub use query::Query;
+use query::Reader;
+pub use reference::{Reference, references};
+pub use variable::{Definition, Variable};
 
 /// One dashboard.
 #[derive(Debug)]
@@ -22,139 +32,215 @@ pub struct Dashboard {
     pub uid: String,
     /// Its title.
     pub title: String,
-    /// The queries of its panels, in reading order.
+    /// The queries of its panels and annotations, in reading order.
     pub queries: Vec<Query>,
     /// Findings that `<name>.allow.yaml` beside it allows.
     pub exceptions: Vec<Exception>,
+    /// The form of the file.
+    pub form: Form,
+    /// The version of its schema.
+    pub schema_version: Located<Option<u64>>,
+    /// How often it is asked for anew, a duration such as `30s`; empty for never.
+    pub refresh: Located<String>,
+    /// The tags by which it is listed.
+    pub tags: Vec<String>,
+    /// Its panels and rows, those inside of rows too.
+    pub panels: Vec<Panel>,
+    /// The variables that it defines.
+    pub variables: Vec<Variable>,
+    /// The links above it.
+    pub links: Vec<Link>,
+    /// The names of all variables that are used anywhere but in their own definition.
+    pub used: BTreeSet<String>,
+    /// The line of its uid.
+    pub uid_line: usize,
+    /// The line of its title.
+    pub title_line: usize,
+    /// The first variable of each name, by its place in the list.
+    by_name: BTreeMap<String, usize>,
 }
 
-/// One query of one panel.
-#[derive(Debug)]
-pub struct Query {
-    /// `dashboard › panel › refId`.
-    pub subject: String,
-    /// The expression as written.
-    pub expr: String,
-    /// The expression with Grafana's variables filled in, parsed.
-    pub ast: Expr,
-    /// The line of the expression, from 1.
+/// In what a dashboard is wrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// In nothing: the form that provisioning reads.
+    Classic,
+    /// In `{"dashboard": …}`, as Grafana's HTTP API has it.
+    Api,
+    /// In a Kubernetes resource.
+    Resource,
+    /// In nothing, but with `__inputs` that only the import dialogue fills in.
+    Shared,
+}
+
+/// A value and its line.
+#[derive(Debug, Clone)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// The line, from 1.
     pub line: usize,
 }
 
+impl Located<String> {
+    fn text(json: &Json) -> Option<Located<String>> {
+        Some(Located { value: json.text()?.to_owned(), line: json.line })
+    }
+}
+
+/// Where data comes from, as a panel, a target or a variable says it.
+#[derive(Debug, Clone)]
+pub struct Datasource {
+    /// The plugin, where it is named.
+    pub kind: Option<String>,
+    /// The uid, or the name in old files; a variable mostly. Empty for Grafana's default.
+    pub id: String,
+    /// Its line.
+    pub line: usize,
+}
+
+impl Datasource {
+    fn read(json: &Json) -> Datasource {
+        let kind = json.get("type").text().map(str::to_owned);
+        let id = json.text().or_else(|| json.get("uid").text()).unwrap_or_default().to_owned();
+        Datasource { kind, id, line: json.line }
+    }
+
+    /// Whether nothing is said, so that the next outer one or Grafana's default counts.
+    pub fn is_default(&self) -> bool {
+        self.kind.is_none() && self.id.is_empty()
+    }
+
+    /// The name of a source that is the same one wherever the dashboard is installed. Grafana's own and variables are
+    /// none.
+    pub fn fixed(&self) -> Option<&str> {
+        let own = self.id.starts_with("-- ") || matches!(self.id.as_str(), "grafana" | "__expr__");
+        (!self.id.is_empty() && !own && references(&self.id).is_empty()).then_some(&self.id)
+    }
+
+    /// Whether it may speak PromQL. Where the plugin is not named, the name of the source or of the variable tells some
+    /// that do not.
+    pub fn is_prometheus(&self) -> bool {
+        let is_one_of = |name: &str, known: &[&str]| known.iter().any(|known| name.contains(known));
+        match &self.kind {
+            Some(kind) => is_one_of(kind, &["prometheus", "victoriametrics", "thanos", "mimir"]),
+            None => {
+                !is_one_of(&self.id.to_lowercase(), &["loki", "tempo", "elastic", "opensearch", "influx", "graphite"])
+            }
+        }
+    }
+}
+
 impl Dashboard {
-    /// Reads a dashboard. What keeps Grafana from provisioning it, and every query that does not parse, is a finding;
-    /// the other queries are read all the same. `None` when the file is in a form that has no panels to read.
+    /// Reads a dashboard. What cannot be read, and every query that does not parse, is a finding.
     pub fn parse(path: &str, text: &str, findings: &mut Vec<Finding>) -> Option<Dashboard> {
-        let json: Value = match serde_json::from_str(text) {
+        let json = match Json::parse(text) {
             Ok(json) => json,
-            Err(error) => {
-                let message = error.to_string();
-                let message = message.split(" at line").next().unwrap_or(&message);
-                findings.push(Finding::error(path, error.line(), "file/syntax", message));
+            Err((line, message)) => {
+                findings.push(Finding::error(path, line, "file/syntax", message));
                 return None;
             }
         };
-        if let Some((message, help)) = unsupported_form(&json) {
-            findings.push(Finding::error(path, 1, "dashboard/structure", message).help(help));
-            return None;
-        }
-        let mut problem = |key: &str, message: String| {
-            findings.push(Finding::error(path, line_of_key(text, key), "dashboard/structure", message));
+        let (json, form) = match unwrapped(&json) {
+            Ok(unwrapped) => unwrapped,
+            Err((message, help)) => {
+                findings.push(Finding::error(path, 1, "dashboard/structure", message).help(help));
+                return None;
+            }
         };
-        let text_of = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
-        let (uid, title) = (text_of("uid"), text_of("title"));
-        if !is_uid(&uid) {
-            problem("uid", format!("uid `{uid}` is not 1 to 40 letters, digits, dashes or underscores"));
-        }
-        if title.is_empty() {
-            problem("title", "a dashboard without a title is not provisioned".into());
-        }
-        if !json["schemaVersion"].as_u64().is_some_and(|version| SCHEMA_VERSIONS.contains(&version)) {
-            let (low, high) = (SCHEMA_VERSIONS.start(), SCHEMA_VERSIONS.end());
-            problem("schemaVersion", format!("schemaVersion is {}, expected {low} to {high}", json["schemaVersion"]));
-        }
-        let queries = queries(path, text, &json, &title, findings);
-        Some(Dashboard { path: path.to_owned(), uid, title, queries, exceptions: Vec::new() })
+        let text_of = |key: &str| json.get(key).text().unwrap_or_default().to_owned();
+        let list = json.get("templating").get("list");
+        let values = list.items().iter().filter_map(|variable| {
+            let text = |key: &str| variable.get(key).text().unwrap_or_default();
+            Some((text("name").to_owned(), variable::value(variable, text("type"))?))
+        });
+        let mut reader = Reader { path, title: text_of("title"), values: values.collect(), findings };
+        let panels = panel::read(json);
+        let variables = variable::read(&mut reader, list);
+        let queries = reader.queries(&panels, json.get("annotations").get("list"));
+        let schema_version = json.get("schemaVersion");
+        let refresh = json.get("refresh");
+        Some(Dashboard {
+            path: path.to_owned(),
+            uid: text_of("uid"),
+            title: reader.title,
+            queries,
+            exceptions: Vec::new(),
+            form,
+            schema_version: Located {
+                value: schema_version.number().map(|number| number as u64),
+                line: schema_version.line,
+            },
+            refresh: Located { value: text_of("refresh"), line: refresh.line },
+            tags: json.get("tags").items().iter().filter_map(Json::text).map(str::to_owned).collect(),
+            used: used(json, &panels, &variables),
+            by_name: variables
+                .iter()
+                .enumerate()
+                .rev()
+                .map(|(index, variable)| (variable.name.clone(), index))
+                .collect(),
+            panels,
+            variables,
+            links: link::of_dashboard(json),
+            uid_line: json.get("uid").line,
+            title_line: json.get("title").line,
+        })
     }
 
     /// The file beside the dashboard that holds its exceptions.
     pub fn allow_path(&self) -> String {
         format!("{}.allow.yaml", self.path.strip_suffix(".json").unwrap_or(&self.path))
     }
+
+    /// The panel and the target of a query; `None` for an annotation's.
+    pub fn target(&self, query: &Query) -> Option<(&Panel, &Target)> {
+        let (panel, target) = query.target?;
+        let panel = self.panels.get(panel)?;
+        Some((panel, panel.targets.get(target)?))
+    }
+
+    /// The variable of this name, the first where several have it.
+    pub fn variable(&self, name: &str) -> Option<&Variable> {
+        self.variables.get(*self.by_name.get(name)?)
+    }
+
+    /// What findings about a panel call it.
+    pub fn subject(&self, panel: &Panel) -> String {
+        subject(&self.title, panel)
+    }
 }
 
-/// Why a JSON document is no classic dashboard, and what to do.
-fn unsupported_form(json: &Value) -> Option<(&'static str, &'static str)> {
-    if !json.is_object() {
-        return Some(("not a dashboard: a JSON object is expected", "export the dashboard as classic JSON"));
-    }
-    if json["dashboard"].is_object() {
-        return Some((
-            "wrapped in {\"dashboard\": …}, the form of Grafana's HTTP API; provisioning finds no title in it",
-            "keep only what is inside `dashboard`",
-        ));
-    }
-    if json.get("elements").is_some() || json.get("apiVersion").is_some() {
-        return Some(("a resource or v2 dashboard, which file provisioning refuses", "export it as classic JSON"));
-    }
-    if json.get("__inputs").is_some() {
-        return Some((
-            "exported for sharing: `__inputs` are not resolved when a file is provisioned",
-            "export without \"share externally\" and use a datasource variable",
-        ));
-    }
-    None
+fn subject(dashboard: &str, panel: &Panel) -> String {
+    let title = if panel.title.is_empty() { "(untitled)" } else { &panel.title };
+    format!("{dashboard} › {title}")
 }
 
-fn is_uid(uid: &str) -> bool {
-    (1..=40).contains(&uid.len()) && uid.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-}
-
-fn queries(path: &str, text: &str, json: &Value, dashboard: &str, findings: &mut Vec<Finding>) -> Vec<Query> {
-    let mut queries = Vec::new();
-    let mut lines = StringLines::new(text, &["expr"]);
-    for panel in panels(json) {
-        let panel_title = panel["title"].as_str().unwrap_or("(untitled)");
-        for target in panel["targets"].as_array().into_iter().flatten() {
-            let Some(expr) = target["expr"].as_str() else {
-                continue;
-            };
-            let subject = format!("{dashboard} › {panel_title} › {}", target["refId"].as_str().unwrap_or("?"));
-            let line = lines.next("expr", expr);
-            match parse_expr(&fill_variables(expr)) {
-                Ok(ast) => queries.push(Query { subject, expr: expr.to_owned(), ast, line }),
-                Err(message) => {
-                    let message = format!("the query does not parse: {}", message.trim());
-                    findings.push(Finding::error(path, line, "file/syntax", message).about(subject));
-                }
-            }
-        }
+/// The classic dashboard inside of what was read, or why there is none and what to do.
+fn unwrapped(json: &Json) -> Result<(&Json, Form), (&'static str, &'static str)> {
+    if !json.is_map() {
+        return Err(("not a dashboard: a JSON object is expected", "export the dashboard as classic JSON"));
     }
-    queries
-}
-
-/// The panels of a dashboard, those inside collapsed rows too.
-pub fn panels(json: &Value) -> Vec<&Value> {
-    let mut found = Vec::new();
-    for panel in json["panels"].as_array().into_iter().flatten() {
-        found.push(panel);
-        found.extend(panel["panels"].as_array().into_iter().flatten());
+    let (inner, form) = match () {
+        () if json.get("dashboard").is_map() => (json.get("dashboard"), Form::Api),
+        () if !json.get("apiVersion").is_null() && json.get("spec").is_map() => (json.get("spec"), Form::Resource),
+        () if !json.get("__inputs").is_null() => (json, Form::Shared),
+        () => (json, Form::Classic),
+    };
+    if inner.get("elements").is_map() || inner.get("layout").is_map() {
+        return Err(("a v2 dashboard, which file provisioning refuses", "export it as classic JSON"));
     }
-    found
+    Ok((inner, form))
 }
 
-/// Grafana's interval variables stand where PromQL wants a duration. Variables inside quotes parse as they are.
-fn fill_variables(expr: &str) -> String {
-    ["__rate_interval", "__interval", "__range"].iter().fold(expr.to_owned(), |expr, name| {
-        expr.replace(&format!("${{{name}}}"), "5m").replace(&format!("${name}"), "5m")
-    })
-}
-
-fn line_of_key(text: &str, key: &str) -> usize {
-    let key = format!("\"{key}\":");
-    // The dashboard's own keys stand least indented; panels have titles too.
-    let lines = (1..).zip(text.lines()).filter(|(_, line)| line.trim_start().starts_with(&key));
-    lines.min_by_key(|(_, line)| line.len() - line.trim_start().len()).map_or(1, |(number, _)| number)
+/// All variables that are used somewhere, other than by themselves.
+fn used(json: &Json, panels: &[Panel], variables: &[Variable]) -> BTreeSet<String> {
+    let parts = json.members().iter().filter(|(key, _)| key != "templating");
+    let texts = parts.flat_map(|(_, json)| json.texts());
+    let named = texts.flat_map(references).map(|reference| reference.name.to_owned());
+    let repeated = panels.iter().flat_map(|panel| &panel.repeats).cloned();
+    let by_others = variables.iter().flat_map(|variable| variable.uses.iter().filter(|name| **name != variable.name));
+    named.chain(repeated).chain(by_others.cloned()).collect()
 }
 
 #[cfg(test)]
@@ -166,16 +252,33 @@ mod tests {
   "uid": "board",
   "title": "Board",
   "schemaVersion": 41,
+  "templating": {"list": [
+    {"name": "job", "type": "query", "multi": true,
+     "query": {"query": "label_values(up{x=\"$x\"}, job)"}, "current": {"value": ["$__all"]}},
+    {"name": "n", "type": "custom", "query": "five : 5, ten : 10"},
+    {"name": "by", "type": "query", "query": "query_result(topk($n, up))"}]},
+  "annotations": {"list": [{"name": "restarts", "expr": "changes(up[5m]) > 0"}]},
   "panels": [
-    {"type": "row", "panels": [
-      {"title": "P", "targets": [
+    {"type": "row", "repeat": "job", "collapsed": true, "panels": [
+      {"title": "P", "type": "stat", "targets": [
         {"refId": "A",
-         "expr": "rate(up{job=~\"$job\"}[$__rate_interval])"}]}]}
+         "expr": "rate(up{job=~\"$job\"}[$__rate_interval])"}]}]},
+    {"id": 3, "type": "timeseries", "fieldConfig": {"defaults": {"unit": "s"}}, "links": [{"url": "/d/x?var-a=${a}"}],
+     "targets": [{"datasource": {"type": "loki"}, "expr": "{a=\"b\"} |= \"c\""}, {"expr": ""},
+       {"datasource": "${loki}", "expr": "{a=\"b\"} |= \"c\""},
+       {"refId": "B", "instant": true, "expr": "sum by ($by) (topk($n, $metric))"}]}
   ]
 }
 "#;
 
-    fn errors(text: &str) -> Vec<String> {
+    fn board() -> Dashboard {
+        let mut findings = Vec::new();
+        let board = Dashboard::parse("b.json", BOARD, &mut findings).unwrap();
+        assert_eq!(findings, []);
+        board
+    }
+
+    fn findings(text: &str) -> Vec<String> {
         let mut findings = Vec::new();
         Dashboard::parse("b.json", text, &mut findings);
         findings.iter().map(ToString::to_string).collect()
@@ -183,25 +286,60 @@ mod tests {
 
     #[test]
     fn queries_know_their_panel_and_line() {
-        let board = Dashboard::parse("b.json", BOARD, &mut Vec::new()).unwrap();
-        assert_eq!((board.queries[0].subject.as_str(), board.queries[0].line), ("Board › P › A", 9));
+        let board = board();
+        let places = board.queries.iter().map(|query| (query.subject.as_str(), query.line));
+        let expected = [("Board › P › A", 15), ("Board › (untitled) › B", 19), ("Board › annotation restarts", 10)];
+        assert_eq!(places.collect::<Vec<_>>(), expected);
+        let (panel, target) = board.target(&board.queries[1]).unwrap();
+        assert!(panel.id.as_ref().unwrap().value == 3 && panel.line == 16 && !panel.collapsed);
+        assert!(target.instant && !target.range && panel.unit.as_ref().unwrap().value == "s");
+        let (panel, target) = board.target(&board.queries[0]).unwrap();
+        assert!(panel.collapsed && panel.repeats == ["job"] && target.range);
     }
 
     #[test]
-    fn what_grafana_would_not_provision_is_found() {
+    fn variables_know_what_they_are_made_of() {
+        let board = board();
+        let [job, n, by] = &board.variables[..] else { panic!("{:?}", board.variables) };
+        assert!(matches!(&job.definition, Definition::LabelValues(Some(_), label) if label == "job"));
+        assert!(matches!(&by.definition, Definition::QueryResult(_)));
+        assert_eq!((job.line, job.query_line, job.uses.as_slice()), (6, 7, &["x".to_owned()][..]));
+        assert_eq!((job.value.as_deref(), n.value.as_deref()), (None, Some("5")));
+        assert_eq!(
+            board.used.iter().map(String::as_str).collect::<Vec<_>>(),
+            ["__rate_interval", "a", "by", "job", "loki", "metric", "n", "x"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_found() {
         for (from, to, expected) in [
-            ("\"uid\": \"board\"", "\"uid\": \"a b\"", "b.json:2: error: dashboard/structure: uid `a b`"),
-            ("\"title\": \"Board\"", "\"title\": \"\"", "b.json:3: error: dashboard/structure: a dashboard without"),
-            ("41", "16", "b.json:4: error: dashboard/structure: schemaVersion is 16"),
-            ("rate(", "rate((", "b.json:9: error: file/syntax: Board › P › A: the query does not parse"),
-            ("\"panels\": [\n", "\"panels\": [\n,", "b.json:6: error: file/syntax:"),
-            ("\"uid\"", "\"__inputs\": [], \"uid\"", "b.json:1: error: dashboard/structure: exported for sharing"),
+            ("rate(", "rate((", "b.json:15: error: file/syntax: Board › P › A: the query does not parse"),
+            (
+                "by ($by)",
+                "by $by)",
+                "b.json:19: warning: file/syntax: Board › (untitled) › B: the query does not parse",
+            ),
+            ("up{x=", "up{x", "b.json:7: error: file/syntax: Board › $job: the query does not parse"),
+            ("\"panels\": [\n", "\"panels\": [\n,", "b.json:12: error: file/syntax:"),
+            ("\"uid\"", "\"elements\": {}, \"uid\"", "b.json:1: error: dashboard/structure: a v2 dashboard"),
         ] {
-            let found = errors(&BOARD.replacen(from, to, 1));
+            let found = findings(&BOARD.replacen(from, to, 1));
             assert!(found.len() == 1 && found[0].starts_with(expected), "{expected}\n{found:?}");
         }
-        assert!(errors(&format!("{{\"dashboard\": {BOARD}}}"))[0].contains("wrapped"));
-        assert!(errors("[]")[0].contains("not a dashboard"));
+        assert!(findings("[]")[0].contains("not a dashboard"));
+    }
+
+    #[test]
+    fn a_wrapped_dashboard_is_read_all_the_same() {
+        for (text, form) in [
+            (format!("{{\"dashboard\": {BOARD}}}"), Form::Api),
+            (format!("{{\"apiVersion\": \"dashboard.grafana.app/v1\", \"spec\": {BOARD}}}"), Form::Resource),
+            (BOARD.replacen("\"uid\"", "\"__inputs\": [], \"uid\"", 1), Form::Shared),
+        ] {
+            let board = Dashboard::parse("b.json", &text, &mut Vec::new()).unwrap();
+            assert_eq!((board.form, board.queries.len()), (form, 3));
+        }
     }
 
     proptest! {

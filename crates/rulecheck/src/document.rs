@@ -303,7 +303,7 @@ receivers: [{name: a}]
             ("a.yaml", b"just text", "a.yaml:1: error: file/unknown-kind: none of the formats"),
             ("a.json", b"[]", "a.json:1: error: file/unknown-kind: none of the formats"),
             ("a.json", b"{\n\"a\": ", "a.json:2: error: file/syntax: "),
-            ("a.json", b"{\"dashboard\": {}}", "a.json:1: error: dashboard/structure: wrapped"),
+            ("a.json", b"{\"elements\": {}, \"panels\": []}", "a.json:1: error: dashboard/structure: a v2 dashboard"),
             ("a.yaml", b"groups:\n\xff", "a.yaml:2: error: file/encoding: the file is not UTF-8"),
             ("a.yaml", b"groups: []\n---\n\tb", "a.yaml:3: error: file/syntax: "),
             ("a.yaml", b"groups: {}", "a.yaml:1: error: file/syntax: groups: invalid type: map"),

@@ -19,12 +19,13 @@ use std::time::Duration;
 
 use promql_parser::parser::{Expr, VectorSelector};
 
+pub use crate::query::has_variable;
 pub use aggregate::aggregation;
 pub use arm::{Arm, Kind, Origin, Presence};
 pub use binary::{Key, Mismatch, differing_matchers, is_part_of, mirrored};
 pub use interval::Interval;
 pub use labels::{Carried, Domain, Label, Labels, Lack};
-pub use selector::{Miss, bucket_bound, has_variable, miss};
+pub use selector::{Miss, bucket_bound, miss};
 pub use unit::Unit;
 pub use world::{Series, World};
 
@@ -345,6 +346,24 @@ groups:
             "namespace, status (failed or success), team (core) | a counter's growth | a count per second | at least 0 | from the first event on",
         );
         one("a:circle", "… | unknown | an unknown unit | any number | only while a condition holds");
+    }
+
+    #[test]
+    fn a_dashboards_variable_makes_nothing_certain() {
+        let unknown = "… | a gauge | bytes | any number | while its target is scraped";
+        for expr in [
+            "max by (grafana_variable_by) (memory_bytes)",
+            "max without (grafana_variable_by) (memory_bytes)",
+            "memory_bytes + on (grafana_variable_by) memory_bytes",
+            "memory_bytes * on (namespace) group_left (grafana_variable_by) info",
+        ] {
+            one(expr, unknown);
+        }
+        one(
+            "memory_bytes{grafana_variable_by=\"x\"}",
+            "job (api), namespace, pod | a gauge | bytes | any number | while its target is scraped",
+        );
+        one("grafana_variable_metric", "… | unknown | an unknown unit | any number | only while a condition holds");
     }
 
     #[test]

@@ -12,7 +12,6 @@ pub mod explain;
 pub mod exposition;
 pub mod finding;
 pub mod infer;
-mod json;
 mod lines;
 pub mod query;
 pub mod rules;

@@ -4,6 +4,9 @@
 
 use promql_parser::parser::{Expr, VectorSelector, parse};
 
+/// How a name begins that stands for a variable of a dashboard: nothing is known of the metric or the label.
+pub const VARIABLE: &str = "grafana_variable_";
+
 /// Deeper nesting, or a longer chain of operators, than any person writes. It bounds every recursion over expressions:
 /// the parser's own, ours, and the one that drops a tree.
 const MAX_DEPTH: usize = 200;
@@ -180,13 +183,21 @@ fn collect<'a>(expr: &'a Expr, found: &mut Vec<&'a VectorSelector>) {
 }
 
 /// The metric name of a selector, written before the braces or as `{__name__="…"}`. `None` when it selects by a
-/// pattern or by other labels only.
+/// pattern, by a dashboard's variable or by other labels only.
 pub fn metric_name(selector: &VectorSelector) -> Option<&str> {
     use promql_parser::label::MatchOp;
-    selector.name.as_deref().or_else(|| {
+    let written = selector.name.as_deref().or_else(|| {
         let matcher = selector.matchers.matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal)?;
         Some(&matcher.value)
-    })
+    });
+    written.filter(|name| !has_variable(name))
+}
+
+/// Whether a name or a matcher's value holds a variable of a dashboard, so that nothing is known of it.
+pub fn has_variable(text: &str) -> bool {
+    let after_dollar =
+        text.split('$').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '{'));
+    after_dollar || text.contains("[[") || text.contains(VARIABLE)
 }
 
 /// A Prometheus duration in seconds: `90s`, `1h30m`; `None` for what is none.
@@ -239,6 +250,17 @@ mod tests {
             ["1h30m", "90s", "500ms", "0", "x"].map(seconds),
             [Some(5400.0), Some(90.0), Some(0.5), Some(0.0), None]
         );
+    }
+
+    #[test]
+    fn a_variable_is_not_taken_for_a_value() {
+        assert!(
+            ["$job", "a-${job:regex}", "[[job]]", "grafana_variable_metric_total"]
+                .iter()
+                .all(|text| has_variable(text))
+        );
+        assert!(!has_variable("a$") && !has_variable("5.."));
+        assert_eq!(names("grafana_variable_x{a=\"b\"} + {__name__=\"$x\"}"), [""; 0]);
     }
 
     #[test]

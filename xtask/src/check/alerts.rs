@@ -1,8 +1,9 @@
 //! What every alert and group of this repository must have: a unique name, the labels that routing uses, the
 //! annotations that a person needs, and links that lead somewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use rulecheck::checks::link;
 use rulecheck::{Finding, Rule};
 
 use crate::model::{Model, threshold};
@@ -42,7 +43,7 @@ fn check_alert<'a>(
         );
     }
     findings.extend(policy(rule).into_iter().map(|message| report("alert/policy", message)));
-    findings.extend(links(sources, model, rule).into_iter().map(|message| report("link/missing", message)));
+    findings.extend(links(sources, model, rule).into_iter().map(|message| report(link::CHECK, message)));
     findings
 }
 
@@ -75,9 +76,10 @@ fn links(sources: &Sources, model: &Model, rule: &Rule) -> Vec<String> {
         }
     }
     if let Some(url) = rule.annotations.get("dashboard_url") {
-        let uid = url.strip_prefix("/d/").map(|rest| rest.split(['/', '?']).next().unwrap_or(rest));
-        if !uid.is_some_and(|uid| model.dashboards.iter().any(|dashboard| dashboard.uid == uid)) {
-            problems.push(format!("dashboard_url is {url}, expected /d/<uid of a dashboard>"));
+        // Only ours: the addon edition comes without the stack's.
+        match url.starts_with("/d/") {
+            true => problems.extend(link::problem(url, &model.dashboards, &BTreeSet::new())),
+            false => problems.push(format!("dashboard_url is {url}, expected /d/<uid of a dashboard>")),
         }
     }
     problems

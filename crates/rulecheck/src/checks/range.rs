@@ -39,6 +39,7 @@ pub(super) fn check(_: &World<'_>, settings: &Settings, query: &Query<'_>) -> Ve
             !["[$", "[${", "[[["].iter().any(|variable| panel.expr.contains(variable))
         }
         Purpose::Rule(..) => true,
+        Purpose::Variable(_) => false,
     };
     if ranges_are_written {
         of_node(settings, query, &query.node, None, &mut findings);

@@ -9,6 +9,7 @@ use super::arm::{Arm, Kind};
 use super::interval::Interval;
 use super::labels::{Domain, Label, Labels};
 use super::unit::Unit;
+use crate::query::has_variable;
 
 pub(super) fn arms(aggregate: &AggregateExpr, parameter: Option<&Node<'_>>, body: &Node<'_>) -> Vec<Arm> {
     let step: Rc<str> = aggregation(aggregate).into();
@@ -33,6 +34,11 @@ fn one(aggregate: &AggregateExpr, parameter: Option<&Node<'_>>, mut arm: Arm, st
         return arm;
     }
     match &aggregate.modifier {
+        Some(LabelModifier::Include(labels) | LabelModifier::Exclude(labels))
+            if labels.labels.iter().any(|label| has_variable(label)) =>
+        {
+            (arm.labels, arm.name) = (Labels::any(), None);
+        }
         Some(LabelModifier::Exclude(labels)) => {
             let without = |name: &str| !labels.labels.iter().any(|label| label == name);
             labels.labels.iter().for_each(|label| arm.labels.drop(label, step));

@@ -13,6 +13,7 @@ use super::interval::Interval;
 use super::labels::{Carried, Domain, Label, Labels};
 use super::unit::Unit;
 use super::{MAX_ARMS, Node};
+use crate::query::has_variable;
 
 pub(super) fn arms(binary: &BinaryExpr, left: &Node<'_>, right: &Node<'_>) -> Vec<Arm> {
     let operator = binary.op.to_string();
@@ -73,6 +74,12 @@ impl Key {
         }
     }
 
+    /// Whether a dashboard's variable is among its labels, so that nothing is known of what meets.
+    fn has_variable(&self) -> bool {
+        let (Key::On(labels) | Key::Ignoring(labels)) = self;
+        labels.iter().any(|label| has_variable(label))
+    }
+
     /// Whether the label is part of the key.
     pub fn has(&self, label: &str) -> bool {
         match self {
@@ -95,6 +102,9 @@ impl Key {
     /// Why no series of one side can meet one of the other: a label that every series of one side has and none of the
     /// other, or whose values differ.
     pub fn cannot_meet(&self, left: &Labels, right: &Labels) -> Option<Mismatch> {
+        if self.has_variable() {
+            return None;
+        }
         self.labels(left, right).into_iter().find_map(|label| match (left.carries(&label), right.carries(&label)) {
             (Carried::Always, Carried::Never) => {
                 Some(Mismatch::OneSided { why: right.why_never(&label), label, left_has_it: true })
@@ -171,7 +181,7 @@ fn either_dead(arm: Arm, left: &Arm, right: &Arm, key: &Key) -> Arm {
 /// A label of the key that the other side always has, with known values, has those here too.
 fn narrow_key(labels: &mut Labels, other: &Labels, key: &Key) {
     for name in key.labels(labels, other) {
-        if other.carries(&name) != Carried::Always {
+        if key.has_variable() || other.carries(&name) != Carried::Always {
             continue;
         }
         let domain = match (labels.get(&name).map(|label| &label.domain), other.get(&name).map(|label| &label.domain)) {
@@ -216,6 +226,8 @@ fn joined(binary: &BinaryExpr, operator: &str, left: &Arm, right: &Arm) -> Arm {
     narrow_key(&mut arm.labels, &one.labels, &key);
     let step: Rc<str> = head(binary).into();
     match copied {
+        _ if key.has_variable() => arm.labels = Labels::any(),
+        Some(labels) if labels.labels.iter().any(|label| has_variable(label)) => arm.labels = Labels::any(),
         Some(labels) => copy_labels(&mut arm.labels, &one.labels, &labels.labels, &step),
         None => match &key {
             Key::On(labels) => arm.labels.retain(|name| labels.iter().any(|on| on == name), false, &step),

@@ -9,7 +9,7 @@ use promql_parser::parser::VectorSelector;
 use super::arm::Arm;
 use super::labels::{Carried, Domain, Label, Labels};
 use super::world::World;
-use crate::query::metric_name;
+use crate::query::{has_variable, metric_name};
 
 /// The arms of a selector. A matcher that no series can meet leaves an arm without a value.
 pub(super) fn arms(world: &World<'_>, selector: &VectorSelector) -> Vec<Arm> {
@@ -34,7 +34,8 @@ fn alive_or_first(mut arms: Vec<Arm>) -> Vec<Arm> {
 }
 
 fn matched(mut arm: Arm, matchers: &[Matcher]) -> Arm {
-    for matcher in matchers.iter().filter(|matcher| matcher.name != "__name__" && !has_variable(&matcher.value)) {
+    let is_known = |matcher: &&Matcher| !has_variable(&matcher.name) && !has_variable(&matcher.value);
+    for matcher in matchers.iter().filter(|matcher| matcher.name != "__name__").filter(is_known) {
         arm = match_one(arm, matcher);
     }
     arm
@@ -111,15 +112,6 @@ fn match_one(mut arm: Arm, matcher: &Matcher) -> Arm {
     arm
 }
 
-/// Whether a matcher's value holds a dashboard variable, so that nothing is known of it.
-pub fn has_variable(value: &str) -> bool {
-    let after_dollar = value
-        .split('$')
-        .skip(1)
-        .any(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '{'));
-    after_dollar || value.contains("[[")
-}
-
 /// A bucket's bound as Prometheus 3 writes it in the label `le`: `0.5`, `1.0`, `1e+06`. Source:
 /// prometheus/prometheus `model/labels/float.go`.
 pub fn bucket_bound(bound: f64) -> String {
@@ -162,11 +154,5 @@ mod tests {
         }
         assert_eq!(bucket_bound(1e-5), "1e-05");
         assert_eq!(bucket_bound(1e21), "1e+21");
-    }
-
-    #[test]
-    fn a_variable_is_not_taken_for_a_value() {
-        assert!(has_variable("$job") && has_variable("a-${job:regex}") && has_variable("[[job]]"));
-        assert!(!has_variable("a$") && !has_variable("5.."));
     }
 }

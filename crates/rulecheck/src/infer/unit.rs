@@ -32,11 +32,22 @@ impl Unit {
         Unit::Known { seconds, bytes, count, factor: 1.0 }
     }
 
+    const fn times_factor(seconds: i8, bytes: i8, factor: f64) -> Unit {
+        Unit::Known { seconds, bytes, count: 0, factor }
+    }
+
     /// The unit of a contract's word. `mixed` is for a metric whose unit depends on a label.
     pub fn of_word(word: &str) -> Unit {
         match word {
             "seconds" => Unit::SECONDS,
+            "milliseconds" => Unit::times_factor(1, 0, 1e3),
+            "microseconds" => Unit::times_factor(1, 0, 1e6),
+            "nanoseconds" => Unit::times_factor(1, 0, 1e9),
+            "minutes" => Unit::times_factor(1, 0, 1.0 / 60.0),
+            "hours" => Unit::times_factor(1, 0, 1.0 / 3600.0),
+            "days" => Unit::times_factor(1, 0, 1.0 / 86_400.0),
             "bytes" => Unit::known(0, 1, 0),
+            "bits" => Unit::times_factor(0, 1, 8.0),
             "ratio" => Unit::RATIO,
             "percent" => Unit::Known { seconds: 0, bytes: 0, count: 0, factor: 100.0 },
             "mixed" | "" => Unit::Unknown,
