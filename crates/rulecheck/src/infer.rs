@@ -5,6 +5,7 @@
 //! change the series. Where something cannot be told, it is unknown, and an unknown accuses nobody.
 
 mod aggregate;
+mod alert;
 mod arm;
 mod binary;
 mod function;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use promql_parser::parser::Expr;
 
+pub use alert::alert_labels;
 pub use arm::{Arm, Kind, Origin, Presence};
 pub use binary::{Key, is_part_of};
 pub use interval::Interval;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use regex::Regex;
 
+use super::alert::set_by_rule;
 use super::arm::{Arm, Kind, Origin, Presence, presence_of};
 use super::interval::Interval;
 use super::labels::{Domain, Label, Labels};
@@ -246,13 +247,7 @@ fn recorded_arms(node: &Node<'_>, rule: &Rule, group: &Group) -> Vec<Arm> {
     let arms = node.arms.iter().cloned().map(|mut arm| {
         arm.name = Some(name.clone());
         arm.steps.clear();
-        for (label, value) in group.labels.iter().chain(&rule.labels) {
-            if value.is_empty() {
-                arm.labels.drop(label, &format!("record {}", rule.name).into());
-            } else {
-                arm.labels.set(label.as_str(), Label::always(Domain::one(value)));
-            }
-        }
+        set_by_rule(&mut arm.labels, rule, group);
         arm
     });
     arms.collect()
