@@ -34,7 +34,7 @@ impl flags::Check {
 
 /// Everything that is wrong with sources that could be parsed.
 pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
-    let mut findings = checks::run(&model.rules, &model.dashboards, &model.contract, &Settings::default());
+    let mut findings = checks::run(&model.rules, &model.dashboards, &[], &model.contract, &Settings::default());
     findings.extend(alerts::check(sources, model));
     findings.extend(coverage::check(sources, model));
     findings.extend(dashboards::check(model));

@@ -2,7 +2,9 @@
 //! else. Exceptions are taken out at the end, in one place.
 
 mod metric;
+mod route;
 
+use crate::alertmanager::Alertmanager;
 use crate::contract::Contract;
 use crate::dashboard::{self, Dashboard};
 use crate::exception;
@@ -75,17 +77,28 @@ type QueryCheck = fn(&World<'_>, &Settings, &Query<'_>) -> Vec<Finding>;
 /// The checks of single queries, in no particular order.
 const QUERY_CHECKS: [QueryCheck; 1] = [metric::check];
 
-/// Runs every check over rule files and dashboards. Recording rules among `rules` are known to all of them. Findings
-/// come sorted by place, each once.
-pub fn run(rules: &[RuleFile], dashboards: &[Dashboard], contract: &Contract, settings: &Settings) -> Vec<Finding> {
+/// Runs every check over rule files, dashboards and Alertmanager configurations. Recording rules among `rules` are
+/// known to all of them, and every configuration is checked against all alerts. Findings come sorted by place, each
+/// once.
+pub fn run(
+    rules: &[RuleFile],
+    dashboards: &[Dashboard],
+    alertmanagers: &[Alertmanager],
+    contract: &Contract,
+    settings: &Settings,
+) -> Vec<Finding> {
     let world = World::new(contract, rules);
     let mut findings = Vec::new();
+    let mut alerts = Vec::new();
     for file in rules {
         let queries = of_rules(&world, file);
         for query in &queries {
             let Purpose::Rule(rule, _) = query.purpose else { continue };
             let found = QUERY_CHECKS.iter().flat_map(|check| check(&world, settings, query)).collect();
             findings.extend(exception::apply(&file.path, &rule.exceptions, found));
+        }
+        if !alertmanagers.is_empty() {
+            alerts.extend(queries.iter().filter_map(route::Alert::of));
         }
     }
     for dashboard in dashboards {
@@ -94,6 +107,8 @@ pub fn run(rules: &[RuleFile], dashboards: &[Dashboard], contract: &Contract, se
             queries.iter().flat_map(|query| QUERY_CHECKS.iter().flat_map(|check| check(&world, settings, query)));
         findings.extend(exception::apply(&dashboard.allow_path(), &dashboard.exceptions, found.collect()));
     }
+    let alerts = route::with_the_stack(alerts);
+    findings.extend(alertmanagers.iter().flat_map(|alertmanager| route::check(alertmanager, &alerts)));
     findings.sort();
     findings.dedup();
     findings
@@ -138,7 +153,7 @@ mod testing {
         let contract = Contract::parse([("m.yaml", CONTRACT)], &mut findings);
         let files: Vec<RuleFile> = RuleFile::parse("r.yaml", &text, &mut findings).into_iter().collect();
         assert_eq!(findings, [], "{text}");
-        run(&files, &[], &contract, &Settings::default())
+        run(&files, &[], &[], &contract, &Settings::default())
     }
 
     /// What the checks find about an alert with this expression, each as `check: message`.
