@@ -1,6 +1,8 @@
-//! `cargo xtask test`: the whole proof. Rust tests first, then the sources, then what real Helm and promtool make of the
-//! archive. Each case says which tools it needs; without them it is skipped, and counted.
+//! `cargo xtask test`: the whole proof. Rust tests first, then the sources, then what real Helm, promtool and amtool
+//! make of the archive and of what rulecheck says. Each case says which tools it needs; without them it is skipped, and
+//! counted.
 
+mod alertmanager;
 mod exporters;
 mod full;
 mod helm;
@@ -172,6 +174,7 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
     let cases = [
         workspace::cases(),
         prometheus::cases(context),
+        alertmanager::cases(),
         helm::cases(),
         overrides::cases(),
         wiring::cases(),

@@ -1,4 +1,4 @@
-//! Helm 3 and 4 and promtool: found on PATH in the pinned version, or built from tools/go.mod.
+//! Helm 3 and 4, promtool and amtool: found on PATH in the pinned version, or built from tools/go.mod.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -50,8 +50,16 @@ pub const PROMTOOL: Tool = Tool {
     version: (3, 14),
     ldflags: "-X github.com/prometheus/common/version.Version=3.14.0",
 };
+pub const AMTOOL: Tool = Tool {
+    name: "amtool",
+    program: "amtool",
+    package: "github.com/prometheus/alertmanager/cmd/amtool",
+    version_flag: "--version",
+    version: (0, 34),
+    ldflags: "-X github.com/prometheus/common/version.Version=0.34.2",
+};
 /// Those that `cargo xtask test` runs.
-pub const ALL: [Tool; 3] = [HELM3, HELM4, PROMTOOL];
+pub const ALL: [Tool; 4] = [HELM3, HELM4, PROMTOOL, AMTOOL];
 
 /// Where a tool is, or why it cannot be had.
 pub type Found = Result<PathBuf, String>;
@@ -181,6 +189,7 @@ mod tests {
         for (text, version) in [
             ("version.BuildInfo{Version:\"v4.3.1\", GitCommit:\"\", GoVersion:\"go1.26.8\"}", Some((4, 3))),
             ("promtool, version 3.14.0 (branch: , revision: unknown)", Some((3, 14))),
+            ("amtool, version 0.34.2 (branch: , revision: unknown)", Some((0, 34))),
             ("promtool, version  (branch: , revision: unknown)\n  go version: go1.26", None),
             ("helm", None),
         ] {

@@ -48,7 +48,7 @@ fn check(contract: &str, rules: &str) -> usize {
     let contract = Contract::parse([("metrics.yaml", contract)], &mut findings);
     let files: Vec<RuleFile> = RuleFile::parse("rules.yaml", rules, &mut findings).into_iter().collect();
     assert!(findings.is_empty() && !files.is_empty(), "the generated files must be readable");
-    checks::run(&files, &[], &contract, &Settings::default()).len()
+    checks::run(&files, &[], &[], &contract, &Settings::default()).len()
 }
 
 fn contract() -> String {

@@ -16,6 +16,7 @@ mod presence;
 mod range;
 mod record;
 mod regexp;
+mod route;
 mod selector;
 mod template;
 mod timing;
@@ -23,6 +24,7 @@ mod usage;
 
 use std::collections::BTreeMap;
 
+use crate::alertmanager::Alertmanager;
 use crate::contract::Contract;
 use crate::dashboard::{Dashboard, Definition, Variable};
 use crate::exception;
@@ -122,12 +124,20 @@ type WholeCheck = fn(&World<'_>, &[RuleFile], &[Dashboard]) -> Vec<Finding>;
 /// The checks of everything together, in no particular order.
 const WHOLE_CHECKS: [WholeCheck; 2] = [duplicate::check, usage::check];
 
-/// Runs every check over rule files and dashboards. Recording rules among `rules` are known to all of them. Findings
-/// come sorted by place, each once.
-pub fn run(rules: &[RuleFile], dashboards: &[Dashboard], contract: &Contract, settings: &Settings) -> Vec<Finding> {
+/// Runs every check over rule files, dashboards and Alertmanager configurations. Recording rules among `rules` are
+/// known to all of them, and every configuration is checked against all alerts. Findings come sorted by place, each
+/// once.
+pub fn run(
+    rules: &[RuleFile],
+    dashboards: &[Dashboard],
+    alertmanagers: &[Alertmanager],
+    contract: &Contract,
+    settings: &Settings,
+) -> Vec<Finding> {
     let world = World::new(contract, rules);
     let mut findings = Vec::new();
     let mut together = by_rule(WHOLE_CHECKS.iter().flat_map(|check| check(&world, rules, dashboards)));
+    let mut alerts = Vec::new();
     for file in rules {
         let queries = of_rules(&world, file);
         for query in &queries {
@@ -136,6 +146,9 @@ pub fn run(rules: &[RuleFile], dashboards: &[Dashboard], contract: &Contract, se
                 QUERY_CHECKS.iter().flat_map(|check| check(&world, settings, query)).collect();
             found.extend(together.remove(&(file.path.clone(), query.line, query.subject.clone())).unwrap_or_default());
             findings.extend(exception::apply(&file.path, &rule.exceptions, found));
+        }
+        if !alertmanagers.is_empty() {
+            alerts.extend(queries.iter().filter_map(route::Alert::of));
         }
     }
     for dashboard in dashboards {
@@ -147,6 +160,8 @@ pub fn run(rules: &[RuleFile], dashboards: &[Dashboard], contract: &Contract, se
         findings.extend(exception::apply(&dashboard.allow_path(), &dashboard.exceptions, found));
     }
     findings.extend(unique_dashboards(dashboards));
+    let alerts = route::with_the_stack(alerts);
+    findings.extend(alertmanagers.iter().flat_map(|alertmanager| route::check(alertmanager, &alerts)));
     findings.sort();
     findings.dedup();
     findings
@@ -226,7 +241,7 @@ mod testing {
         let contract = Contract::parse([("m.yaml", CONTRACT)], &mut findings);
         let files: Vec<RuleFile> = RuleFile::parse("r.yaml", text, &mut findings).into_iter().collect();
         assert_eq!(findings, [], "{text}");
-        run(&files, &[], &contract, &SETTINGS)
+        run(&files, &[], &[], &contract, &SETTINGS)
     }
 
     /// The names of the checks that find something about a dashboard with this query, which is written as in JSON.
@@ -238,7 +253,7 @@ mod testing {
         let contract = Contract::parse([("m.yaml", CONTRACT)], &mut findings);
         let boards: Vec<Dashboard> = Dashboard::parse("b.json", &text, &mut findings).into_iter().collect();
         assert_eq!(findings, [], "{text}");
-        let found = run(&[], &boards, &contract, &SETTINGS);
+        let found = run(&[], &boards, &[], &contract, &SETTINGS);
         found.iter().map(|finding| finding.check).filter(|check| !check.starts_with("dashboard/")).collect()
     }
 
@@ -248,7 +263,7 @@ mod testing {
         let contract = Contract::parse([("m.yaml", CONTRACT)], &mut findings);
         let dashboards: Vec<Dashboard> = Dashboard::parse("b.json", text, &mut findings).into_iter().collect();
         assert_eq!(findings, [], "{text}");
-        run(&[], &dashboards, &contract, &Settings::default())
+        run(&[], &dashboards, &[], &contract, &Settings::default())
     }
 
     /// What the checks find about an alert with this expression, each as `check: message`.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::alertmanager::Alertmanager;
 use crate::dashboard::Dashboard;
 use crate::exception::{self, Exception};
 use crate::finding::Finding;
@@ -21,19 +22,8 @@ pub struct Documents {
     pub rules: Vec<RuleFile>,
     /// Dashboards, with their exceptions.
     pub dashboards: Vec<Dashboard>,
-    /// Configurations of Alertmanager, as text.
-    pub alertmanagers: Vec<AlertmanagerText>,
-}
-
-/// A document that is a configuration of Alertmanager.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlertmanagerText {
-    /// The path as the caller named it.
-    pub path: String,
-    /// The document.
-    pub text: String,
-    /// The number of its first line in the file.
-    pub first_line: usize,
+    /// Configurations of Alertmanager.
+    pub alertmanagers: Vec<Alertmanager>,
 }
 
 /// What a document is.
@@ -145,11 +135,11 @@ impl Reader<'_> {
         match shape {
             Shape::Rules => self.documents.rules.extend(RuleFile::in_stream(path, part, self.findings)),
             Shape::RuleObjects => self.documents.rules.extend(RuleFile::in_objects(path, part, self.findings)),
-            Shape::Alertmanager => self.documents.alertmanagers.push(AlertmanagerText {
-                path: path.to_owned(),
-                text: part.text.to_owned(),
-                first_line: part.first_line,
-            }),
+            Shape::Alertmanager => {
+                // Empty lines before it give every line its number in the file.
+                let text = "\n".repeat(part.first_line - 1) + part.text;
+                self.documents.alertmanagers.extend(Alertmanager::parse(path, &text, self.findings));
+            }
             // One finding a file says enough.
             Shape::Other(what) if self.passed_over.len() == before.1 => {
                 self.passed_over.push(unknown(format!("nothing here is checked: {what}")));
@@ -264,8 +254,7 @@ receivers: [{name: a}]
             findings.len() == 1 && findings[0].starts_with("s.yaml:20: error: file/syntax: record a:b"),
             "{findings:?}"
         );
-        let alertmanager = &documents.alertmanagers[0];
-        assert_eq!((alertmanager.first_line, alertmanager.text.starts_with("---\nroute")), (21, true));
+        assert_eq!(documents.alertmanagers[0].root.line, 22);
     }
 
     #[test]

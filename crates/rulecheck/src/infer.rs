@@ -5,6 +5,7 @@
 //! change the series. Where something cannot be told, it is unknown, and an unknown accuses nobody.
 
 mod aggregate;
+mod alert;
 mod arm;
 mod binary;
 mod function;
@@ -21,6 +22,7 @@ use promql_parser::parser::{Expr, VectorSelector};
 
 pub use crate::query::has_variable;
 pub use aggregate::aggregation;
+pub use alert::alert_labels;
 pub use arm::{Arm, Kind, Origin, Presence};
 pub use binary::{Key, Mismatch, differing_matchers, is_part_of, mirrored};
 pub use interval::Interval;

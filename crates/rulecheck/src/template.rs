@@ -4,6 +4,7 @@
 //! accuses nobody. Source: prometheus/prometheus `template/template.go` and Go's `text/template/parse`.
 
 mod lex;
+pub mod notification;
 mod read;
 
 use std::ops::Range;

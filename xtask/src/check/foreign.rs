@@ -30,7 +30,8 @@ pub(super) fn check(root: &Path, flags: &flags::Check) -> Result<(Vec<Finding>, 
     };
     // With a broken contract every metric of it would be unknown.
     if findings.is_empty() {
-        findings = checks::run(&documents.rules, &documents.dashboards, &contract, &Settings::default());
+        let Documents { rules, dashboards, alertmanagers } = &documents;
+        findings = checks::run(rules, dashboards, alertmanagers, &contract, &Settings::default());
     }
     findings.append(&mut unread);
     findings.sort();

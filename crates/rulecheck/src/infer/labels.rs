@@ -87,6 +87,23 @@ impl Domain {
             _ => Domain::Any,
         }
     }
+
+    /// The values of all of them; `None` where there is no domain.
+    pub fn union_of(domains: impl IntoIterator<Item = Domain>) -> Option<Domain> {
+        // One set grows, instead of a new one for each of ten thousand alerts.
+        let (mut values, mut other) = (None, None);
+        for domain in domains {
+            match domain {
+                Domain::Values(more) => values.get_or_insert_with(BTreeSet::new).extend(more.iter().cloned()),
+                more => other = Some(other.map_or_else(|| more.clone(), |other: Domain| other.union(&more))),
+            }
+        }
+        let values = values.map(|values| Domain::Values(Rc::new(values)));
+        match (values, other) {
+            (Some(values), Some(other)) => Some(values.union(&other)),
+            (values, other) => values.or(other),
+        }
+    }
 }
 
 /// `a, b or c`; `any value`; `what matches …`.
@@ -363,6 +380,10 @@ mod tests {
         let pattern = Domain::Pattern(Rc::new(Regex::new("^(?:a.*)$").unwrap()));
         assert!(pattern.meets(&Domain::values(["abc"])) && !pattern.meets(&Domain::values(["xyz"])));
         assert!(Domain::one("a").meets(&Domain::Any) && !Domain::one("a").meets(&Domain::one("b")));
+        let union = |domains: &[&Domain]| Domain::union_of(domains.iter().copied().cloned()).map(|all| all.to_string());
+        assert_eq!(union(&[&Domain::one("a"), &Domain::one("b")]), Some("a or b".to_owned()));
+        assert_eq!(union(&[&pattern, &pattern]), Some("what matches a.*".to_owned()));
+        assert_eq!((union(&[&pattern, &Domain::one("b")]), union(&[])), (Some("any value".to_owned()), None));
         assert_eq!(labels().series(), 2);
     }
 }

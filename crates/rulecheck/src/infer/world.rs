@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use regex::Regex;
 
+use super::alert::set_by_rule;
 use super::arm::{Arm, Kind, Origin, Presence, presence_of};
 use super::interval::Interval;
 use super::labels::{Domain, Label, Labels};
@@ -252,13 +253,7 @@ fn recorded_arms(node: &Node<'_>, rule: &Rule, group: &Group) -> Vec<Arm> {
         arm.origins = origins.collect();
         arm.steps.push(step.clone());
         arm.labels.recorded_as(&name);
-        for (label, value) in group.labels.iter().chain(&rule.labels) {
-            if value.is_empty() {
-                arm.labels.drop(label, &step);
-            } else {
-                arm.labels.set(label.as_str(), Label::always(Domain::one(value)));
-            }
-        }
+        set_by_rule(&mut arm.labels, rule, group);
         arm
     });
     arms.collect()
