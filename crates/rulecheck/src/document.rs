@@ -1,5 +1,5 @@
 //! Files from anywhere, told apart by their shape: rule files, PrometheusRule objects, dashboards and Alertmanager's
-//! configuration, in YAML streams and in JSON. Path and bytes in, documents and findings out.
+//! configuration, in YAML streams, in JSON and in ConfigMaps. Path and bytes in, documents and findings out.
 
 use std::collections::BTreeSet;
 
@@ -31,6 +31,8 @@ enum Shape {
     Rules,
     RuleObjects,
     Alertmanager,
+    /// The files that a ConfigMap holds, by their keys.
+    ConfigMap(Vec<(String, String)>),
     /// It belongs beside ours, but is nothing that is checked: another kind of object, a unit test.
     Other(String),
     Unknown,
@@ -140,6 +142,13 @@ impl Reader<'_> {
                 let text = "\n".repeat(part.first_line - 1) + part.text;
                 self.documents.alertmanagers.extend(Alertmanager::parse(path, &text, self.findings));
             }
+            Shape::ConfigMap(files) => {
+                let read =
+                    files.iter().map(|(key, text)| self.in_config_map(path, part, key, text)).filter(|ours| *ours);
+                if read.count() == 0 && self.passed_over.len() == before.1 {
+                    self.passed_over.push(unknown("nothing here is checked: kind ConfigMap".to_owned()));
+                }
+            }
             // One finding a file says enough.
             Shape::Other(what) if self.passed_over.len() == before.1 => {
                 self.passed_over.push(unknown(format!("nothing here is checked: {what}")));
@@ -149,6 +158,33 @@ impl Reader<'_> {
             }
             Shape::Other(_) | Shape::Unknown => {}
         }
+    }
+
+    /// A file inside of a ConfigMap, which may be anything; whether it is ours.
+    fn in_config_map(&mut self, path: &str, part: Part<'_>, key: &str, text: &str) -> bool {
+        let is_key = |line: &&str| {
+            let line = line.trim_start().trim_start_matches(['"', '\'']);
+            line.strip_prefix(key)
+                .is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':'))
+        };
+        let line = part.text.lines().position(|line| is_key(&line)).unwrap_or(0);
+        let is_block = part.text.lines().nth(line).is_some_and(|line| line.contains(": |") || line.contains(": >"));
+        let first_line = part.first_line + line + usize::from(is_block);
+        let numbered = || "\n".repeat(first_line - 1) + text;
+        if text.trim_start().starts_with('{') && self.is_dashboard("", text) {
+            self.documents.dashboards.extend(Dashboard::parse(path, &numbered(), self.findings));
+            return true;
+        }
+        match yaml::parse(text).map(|value| shape(&value)) {
+            Ok(Shape::Rules) => {
+                self.documents.rules.extend(RuleFile::in_stream(path, Part { text, first_line }, self.findings));
+            }
+            Ok(Shape::Alertmanager) => {
+                self.documents.alertmanagers.extend(Alertmanager::parse(path, &numbered(), self.findings));
+            }
+            _ => return false,
+        }
+        true
     }
 
     fn allow_file(&mut self, path: &str, text: &str, dashboard: &str, paths: &BTreeSet<&str>) {
@@ -181,6 +217,12 @@ impl Reader<'_> {
 fn shape(document: &serde_yaml::Value) -> Shape {
     let has = |key: &str| document.get(key).is_some();
     if let Some(kind) = document.get("kind").and_then(serde_yaml::Value::as_str) {
+        if kind == "ConfigMap" {
+            let data = document.get("data").and_then(serde_yaml::Value::as_mapping);
+            let files = data.into_iter().flatten();
+            let text = |value: &serde_yaml::Value| value.as_str().map(str::to_owned);
+            return Shape::ConfigMap(files.filter_map(|(key, file)| Some((text(key)?, text(file)?))).collect());
+        }
         return if holds_rules(document) { Shape::RuleObjects } else { Shape::Other(format!("kind {kind}")) };
     }
     if has("groups") {
@@ -255,6 +297,19 @@ receivers: [{name: a}]
             "{findings:?}"
         );
         assert_eq!(documents.alertmanagers[0].root.line, 22);
+    }
+
+    #[test]
+    fn a_config_map_holds_files() {
+        let map = "kind: ConfigMap\ndata:\n  other: x\n  rules.yml: |\n\n    groups:\n    - name: g\n      rules:\n      - alert: A\n        expr: up ==\n  board.json: '{\"panels\": [], \"uid\": \"u\"}'\n  am.yml: |-\n    route: {receiver: a}\n    receivers: [{name: a}]\n";
+        let (documents, findings) = one("c.yaml", map);
+        assert_eq!((documents.rules.len(), documents.dashboards.len(), documents.alertmanagers.len()), (1, 1, 1));
+        assert!(
+            findings.len() == 1 && findings[0].starts_with("c.yaml:10: error: file/syntax: alert A"),
+            "{findings:?}"
+        );
+        assert_eq!(documents.alertmanagers[0].root.line, 13);
+        assert!(one("c.yaml", "kind: ConfigMap\ndata: {a: '[', b: '1'}\n").1[0].contains("kind ConfigMap"));
     }
 
     #[test]
