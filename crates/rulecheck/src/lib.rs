@@ -14,6 +14,7 @@ pub mod finding;
 pub mod infer;
 mod json;
 mod lines;
+pub mod needs;
 pub mod query;
 pub mod rules;
 pub mod template;
