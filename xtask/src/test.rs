@@ -4,6 +4,7 @@
 mod exporters;
 mod full;
 mod helm;
+mod hooks;
 mod overrides;
 mod pods;
 mod prometheus;
@@ -181,6 +182,7 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         worker_probe::cases(),
         targets::cases(),
         full::cases(context),
+        hooks::cases(context),
     ];
     let cases = cases.into_iter().flatten();
     for case in cases {
