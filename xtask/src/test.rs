@@ -5,6 +5,7 @@ mod exporters;
 mod full;
 mod helm;
 mod hooks;
+mod notes;
 mod overrides;
 mod pods;
 mod prometheus;
@@ -183,6 +184,7 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         targets::cases(),
         full::cases(context),
         hooks::cases(context),
+        notes::cases(context),
     ];
     let cases = cases.into_iter().flatten();
     for case in cases {
