@@ -1,6 +1,7 @@
 //! `cargo xtask assemble`: the generated files of chart/ and the capture that the contract gives, made in memory, then
 //! written or compared.
 
+pub mod alert_sources;
 pub mod readme;
 mod sample;
 pub mod schema;
@@ -52,6 +53,7 @@ pub fn generate(sources: &Sources, model: &Model) -> Result<Files> {
     let mut files = values(model, Edition::Full)?;
     files.insert("Chart.lock".to_owned(), lock(model)?.into_bytes());
     files.insert("README.md".to_owned(), readme::render(sources, model)?.into_bytes());
+    files.insert("files/alert-sources.yaml".to_owned(), alert_sources::render(model)?.into_bytes());
     let rules = model.rules.iter().map(|file| (file.path.as_str(), "rules"));
     let dashboards = model.dashboards.iter().map(|dashboard| (dashboard.path.as_str(), "dashboards"));
     for (path, folder) in rules.chain(dashboards) {

@@ -7,8 +7,17 @@ use anyhow::{Context, Result, bail};
 use rulecheck::{Finding, document};
 
 /// Folders that hold sources, with everything below them.
-const FOLDERS: [&str; 8] =
-    ["alerts", "dashboards", "metrics", "values", "chart/templates", "docs/runbooks", "docs/templates", "upstream"];
+const FOLDERS: [&str; 9] = [
+    "alerts",
+    "dashboards",
+    "metrics",
+    "values",
+    "chart/scripts",
+    "chart/templates",
+    "docs/runbooks",
+    "docs/templates",
+    "upstream",
+];
 
 /// Single source files outside those folders.
 const FILES: [&str; 4] = ["CHANGELOG.md", "chart/.helmignore", "chart/Chart.yaml", "chart/dependencies.sha256"];

@@ -6,10 +6,15 @@ mod alertmanager;
 mod exporters;
 mod full;
 mod helm;
+mod hooks;
+mod network;
+mod notes;
 mod overrides;
+mod pitfalls;
 mod pods;
 mod prometheus;
 mod relabel;
+mod releases;
 mod rendered;
 mod scrape_configs;
 mod sources;
@@ -184,8 +189,13 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         worker_probe::cases(),
         targets::cases(),
         full::cases(context),
+        hooks::cases(context),
+        notes::cases(context),
+        network::cases(),
+        releases::cases(context),
     ];
-    let cases = cases.into_iter().flatten();
+    let mut cases: Vec<Case> = cases.into_iter().flatten().collect();
+    cases.push(pitfalls::case(&cases));
     for case in cases {
         match context.lacks(&case.needs) {
             Some(why) if require_tools => tally.failed(&case.name, &format!("--require-tools, but {why}")),

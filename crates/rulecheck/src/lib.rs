@@ -16,6 +16,7 @@ pub mod exposition;
 pub mod finding;
 pub mod infer;
 mod lines;
+pub mod needs;
 mod outline;
 pub mod query;
 pub mod rules;

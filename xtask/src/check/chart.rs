@@ -9,17 +9,19 @@ use crate::sources::Sources;
 use rulecheck::Finding;
 
 /// What some template must hold, and what the chart would lack without it. Helm renders such a chart without a word.
-const NEEDED: [(&str, &str); 6] = [
+const NEEDED: [(&str, &str); 8] = [
     ("files/rules/", "the chart would carry the rule files and render none"),
+    ("files/alert-sources.yaml", "nobody would be told which alerts are silent for want of a source"),
     ("files/dashboards/", "the chart would carry the dashboards and render none"),
     ("kind: ServiceMonitor", "nothing would scrape Gorax"),
     ("record: gorax:environment:info", "rules that join the environments would never fire"),
     ("record: gorax:source:info", "rules that join the sources would never fire"),
+    ("record: gorax:alert_source:missing", "panels that show silent alerts would be empty"),
     ("record: gorax:db_pool_limit:connections", "rules that join the pool's limit would never fire"),
 ];
 
 pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
-    let mut findings = templates(sources);
+    let mut findings = templates(sources, model);
     findings.extend(pins(model));
     findings.extend(facts(model));
     for (folder, empty) in [("alerts", model.rules.is_empty()), ("dashboards", model.dashboards.is_empty())] {
@@ -74,7 +76,7 @@ fn pins(model: &Model) -> Vec<Finding> {
 }
 
 /// Helm finds a missing definition only when it renders, and a missing template never.
-fn templates(sources: &Sources) -> Vec<Finding> {
+fn templates(sources: &Sources, model: &Model) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut defined = BTreeSet::new();
     let mut included = Vec::new();
@@ -91,9 +93,14 @@ fn templates(sources: &Sources) -> Vec<Finding> {
         included.extend(named(text, "include \"").into_iter().map(|(line, name)| (path, line, name)));
         all.push_str(text);
     }
+    // A dependency's definitions are in its archive, and begin with its name.
+    let inside = |name: &str| {
+        let chart = name.split('.').next().unwrap_or_default();
+        model.chart.dependencies.iter().any(|dependency| dependency.name == chart)
+    };
     for (path, line, name) in included {
         // Once a name, however often it is included.
-        if defined.insert(name) {
+        if defined.insert(name) && !inside(name) {
             findings.push(Finding::error(path, line, "file/syntax", format!("no template defines `{name}`")));
         }
     }

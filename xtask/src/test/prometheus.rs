@@ -1,15 +1,32 @@
 //! promtool on the rule files and their unit tests, and on what Helm renders of them.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
-use serde_yaml::Value;
 use xshell::cmd;
 
 use super::rendered::Rendered;
 use super::{Case, Context};
 use crate::tools::{HELM4, PROMTOOL};
 
-/// A test of the discovery's series, in promtool's format; the rules are rendered beside it as configuration.yaml.
-const DISCOVERY: &str = include_str!("discovery.test.yaml");
+/// Values, and a test of what the chart makes of them, in promtool's format. The file that the test names as its rules is
+/// rendered from the objects of the given names.
+const RENDERED: [(&str, &str, &[&str], &str); 3] = [
+    ("discovery", "", &["configuration"], include_str!("discovery.test.yaml")),
+    (
+        "alert sources",
+        "gorax.environments.production.namespace=gorax-prod,gorax.environments.dev.namespace=gorax-dev,\
+         sources.redis.main.environment=production,sources.redis.main.address=redis:9121",
+        &["configuration"],
+        include_str!("alert-sources.test.yaml"),
+    ),
+    (
+        "rules of one of two releases",
+        "gorax.environments.production.namespace=gorax-prod",
+        &["rules-recordings", "rules-workflows"],
+        include_str!("releases.test.yaml"),
+    ),
+];
 
 pub(super) fn cases(context: &Context) -> Vec<Case> {
     let mut cases = vec![Case::new("promtool check rules alerts/*.yaml", &[PROMTOOL], |context| {
@@ -25,7 +42,11 @@ pub(super) fn cases(context: &Context) -> Vec<Case> {
         }));
     }
     cases.push(Case::new("promtool check rules on the rendered PrometheusRules", &[PROMTOOL, HELM4], rendered_rules));
-    cases.push(Case::new("promtool test rules on the rendered discovery", &[PROMTOOL, HELM4], discovery));
+    cases.extend(RENDERED.map(|(name, set, objects, test)| {
+        Case::new(format!("promtool test rules on the rendered {name}"), &[PROMTOOL, HELM4], move |context| {
+            rendered_test(context, set, objects, test)
+        })
+    }));
     cases
 }
 
@@ -55,13 +76,18 @@ fn rendered_rules(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn discovery(context: &Context) -> Result<()> {
+fn rendered_test(context: &Context, set: &str, objects: &[&str], test: &str) -> Result<()> {
     let promtool = context.tool(PROMTOOL)?;
-    let rendered = Rendered::template(context, HELM4, &[])?;
-    let rules: &Value = &rendered.named("gorax-monitoring-configuration")?["spec"];
+    let rendered = Rendered::template(context, HELM4, &["--set", set])?;
+    let mut groups = Vec::new();
+    for object in objects {
+        let object = rendered.named(&format!("gorax-monitoring-{object}"))?;
+        groups.extend(object["spec"]["groups"].as_sequence().into_iter().flatten().cloned());
+    }
+    let rules = BTreeMap::from([("groups", groups)]);
     let folder = context.temporary.path();
-    context.shell.write_file(folder.join("configuration.yaml"), serde_yaml::to_string(rules)?)?;
-    context.shell.write_file(folder.join("discovery.yaml"), DISCOVERY)?;
-    let test = folder.join("discovery.yaml");
+    context.shell.write_file(folder.join("rules.yaml"), serde_yaml::to_string(&rules)?)?;
+    context.shell.write_file(folder.join("test.yaml"), test)?;
+    let test = folder.join("test.yaml");
     run(cmd!(context.shell, "{promtool} test rules {test}"))
 }

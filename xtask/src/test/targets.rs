@@ -23,28 +23,34 @@ pub(super) struct Deployed {
     pub(super) layout: String,
     prefix: String,
     pub(super) namespace: String,
-    services: Vec<Service>,
-    pods: Vec<Pod>,
+    pub(super) services: Vec<Service>,
+    pub(super) pods: Vec<Pod>,
+    /// The labels of the pods that its PodDisruptionBudgets cover.
+    #[serde(default)]
+    pub(super) budgets: Vec<Labels>,
+    /// The specs of NetworkPolicies that its documents tell to apply.
+    #[serde(default)]
+    pub(super) policies: Vec<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Service {
+pub(super) struct Service {
     name: String,
     labels: Labels,
-    selector: Labels,
+    pub(super) selector: Labels,
     /// Name to the name of the container's port.
     ports: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Pod {
-    deployment: String,
-    labels: Labels,
+pub(super) struct Pod {
+    pub(super) deployment: String,
+    pub(super) labels: Labels,
     ports: BTreeMap<String, u16>,
     /// Whether /metrics answers there today.
-    metrics: bool,
+    pub(super) metrics: bool,
 }
 
 /// What Prometheus would scrape: a port of a deployment's pod, and the labels after all relabeling.
@@ -98,6 +104,7 @@ pub(super) fn cases() -> Vec<Case> {
     Case::for_both(&[
         ("targets: discovery finds the API of every layout, and nothing else", discovery),
         ("targets: a named environment finds its API alone, and its deployments by name", named),
+        ("targets: a Service of our own reaches the API's pods", own_service),
         ("targets: the workers' monitor finds the workers of every layout", workers),
     ])
 }
@@ -107,7 +114,7 @@ pub(super) fn model() -> Result<Vec<Deployed>> {
 }
 
 /// The API pods of some deployments, each once, on the port where Gorax listens.
-fn apis<'a>(deployed: impl IntoIterator<Item = &'a Deployed>) -> Vec<Target> {
+pub(super) fn apis<'a>(deployed: impl IntoIterator<Item = &'a Deployed>) -> Vec<Target> {
     let mut targets: Vec<Target> = deployed
         .into_iter()
         .filter(|deployed| deployed.layout != "none")
@@ -157,6 +164,19 @@ fn named(context: &Context, helm: Tool) -> Result<()> {
     Ok(())
 }
 
+fn own_service(context: &Context, helm: Tool) -> Result<()> {
+    let model = model()?;
+    for deployed in model.iter().filter(|deployed| deployed.layout != "none") {
+        let Deployed { name, namespace, layout, .. } = deployed;
+        let values = format!(
+            "gorax: {{metricsService: {{enabled: true}}, environments: {{{name}: {{namespace: {namespace}, layout: {layout}}}}}}}"
+        );
+        let found = targets(&Rendered::values(context, helm, &values)?, &model)?;
+        ensure!(found == apis([deployed]), "{name}: {found:#?}");
+    }
+    Ok(())
+}
+
 fn workers(context: &Context, helm: Tool) -> Result<()> {
     let model = model()?;
     let rendered = Rendered::template(context, helm, &["--set", "gorax.worker.podMonitor.enabled=true"])?;
@@ -178,7 +198,7 @@ pub(super) fn worker_targets(model: &[Deployed], job: &str) -> Vec<Target> {
 }
 
 /// The targets of [`found`], in short.
-fn targets(rendered: &Rendered, model: &[Deployed]) -> Result<Vec<Target>> {
+pub(super) fn targets(rendered: &Rendered, model: &[Deployed]) -> Result<Vec<Target>> {
     Ok(found(rendered, model)?.iter().map(Found::target).collect())
 }
 
@@ -186,8 +206,9 @@ fn targets(rendered: &Rendered, model: &[Deployed]) -> Result<Vec<Target>> {
 pub(super) fn found(rendered: &Rendered, model: &[Deployed]) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for deployed in model {
+        let ours = made_in(deployed, rendered)?;
         for monitor in rendered.of_kind("ServiceMonitor") {
-            for service in &deployed.services {
+            for service in deployed.services.iter().chain(&ours) {
                 service_targets(&monitor["spec"], deployed, service, &mut found)?;
             }
         }
@@ -204,6 +225,31 @@ pub(super) fn found(rendered: &Rendered, model: &[Deployed]) -> Result<Vec<Found
     }
     found.sort_by(|a, b| (a.target(), &a.labels).cmp(&(b.target(), &b.labels)));
     Ok(found)
+}
+
+/// The Services that the chart makes in a deployment's namespace, with the ports of the pods that they lead to.
+fn made_in(deployed: &Deployed, rendered: &Rendered) -> Result<Vec<Service>> {
+    let mut made = Vec::new();
+    for object in rendered.of_kind("Service") {
+        let (metadata, spec) = (&object["metadata"], &object["spec"]);
+        if text_at(metadata, "namespace") != deployed.namespace {
+            continue;
+        }
+        let mut service = Service {
+            name: text_at(metadata, "name").to_owned(),
+            labels: serde_yaml::from_value(metadata["labels"].clone())?,
+            selector: serde_yaml::from_value(spec["selector"].clone())?,
+            ports: BTreeMap::new(),
+        };
+        let port = &spec["ports"][0];
+        let number = port["targetPort"].as_u64().context("a port by number is expected")?;
+        let leads = |pod: &&Pod| service.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value));
+        let ports = deployed.pods.iter().filter(leads).flat_map(|pod| &pod.ports);
+        let target = ports.into_iter().find(|(_, of)| u64::from(**of) == number).map(|(name, _)| name.clone());
+        service.ports.extend(target.map(|target| (text_at(port, "name").to_owned(), target)));
+        made.push(service);
+    }
+    Ok(made)
 }
 
 fn service_targets(spec: &Value, deployed: &Deployed, service: &Service, found: &mut Vec<Found>) -> Result<()> {
@@ -265,7 +311,7 @@ fn in_namespace(spec: &Value, deployed: &Deployed) -> bool {
 }
 
 /// A Kubernetes label selector; an empty one selects everything.
-fn selects(selector: &Value, labels: &Labels) -> Result<bool> {
+pub(super) fn selects(selector: &Value, labels: &Labels) -> Result<bool> {
     for (key, value) in selector["matchLabels"].as_mapping().into_iter().flatten() {
         if labels.get(key.as_str().unwrap_or_default()).map(String::as_str) != value.as_str() {
             return Ok(false);

@@ -14,6 +14,7 @@ pub(super) fn cases() -> Vec<Case> {
         ("wiring: scrape settings", scrape_settings),
         ("wiring: workers and a Service of our own", workers),
         ("wiring: selector labels and names", names),
+        ("wiring: what the operator shall read are its own objects, all with the selector labels", operators_objects),
     ])
 }
 
@@ -206,5 +207,35 @@ fn names(context: &Context, helm: Tool) -> Result<()> {
     let plain = Rendered::release(context, helm, "my-gorax-monitoring", &[])?;
     let monitor = plain.named("my-gorax-monitoring-api")?;
     ensure!(text_at(&monitor["metadata"]["labels"], "release") == "my-gorax-monitoring", "the default selector label");
+    Ok(())
+}
+
+/// The operator passes over a ConfigMap with rules or scrape configurations, and an object without its labels.
+fn operators_objects(context: &Context, helm: Tool) -> Result<()> {
+    let values = "
+gorax:
+  worker: {podMonitor: {enabled: true}, probe: {enabled: true}}
+sources:
+  redis: {a: {environment: gorax, address: 'redis:9121'}}
+  postgres: {a: {environment: gorax, selector: {matchLabels: {app: postgres}}}}
+  blackbox: {a: {environment: gorax, address: 'blackbox:9115', urls: ['http://gorax-api.gorax/ready']}}
+selectorLabels: {release: kps}
+tests: {prometheusUrl: 'http://prometheus'}
+";
+    let rendered = Rendered::values(context, helm, values)?;
+    for kind in ["ServiceMonitor", "PodMonitor", "Probe", "ScrapeConfig", "PrometheusRule"] {
+        for object in typed::some(&rendered, kind)? {
+            let metadata = &object["metadata"];
+            ensure!(text_at(&metadata["labels"], "release") == "kps", "{kind} {}", text_at(metadata, "name"));
+        }
+    }
+    for map in typed::some(&rendered, "ConfigMap")? {
+        for (key, text) in map["data"].as_mapping().into_iter().flatten() {
+            let (key, text) = (key.as_str().unwrap_or_default(), text.as_str().unwrap_or_default());
+            let loaded = key.ends_with(".sh") || map["metadata"]["labels"]["grafana_dashboard"] == "1";
+            ensure!(loaded, "nothing loads {key} of {}", text_at(&map["metadata"], "name"));
+            ensure!(!text.starts_with("groups:") && !text.contains("scrape_configs:"), "{key} would be read by nobody");
+        }
+    }
     Ok(())
 }

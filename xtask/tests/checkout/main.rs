@@ -4,6 +4,7 @@
 mod bad_input;
 mod copy;
 mod foreign;
+mod helm_test;
 mod package;
 mod server;
 mod vendor;

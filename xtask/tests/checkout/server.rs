@@ -25,7 +25,7 @@ impl Answer {
     }
 }
 
-/// Answers by path; the answers of a path are given one after the other, the last one for ever.
+/// Answers by path, with the query (decoded) that is meant or for any; they are given one after the other, the last one for ever.
 type Answers = BTreeMap<String, Vec<Answer>>;
 
 pub struct Server {
@@ -79,7 +79,9 @@ fn serve(
     requests.lock().unwrap().push((path.clone(), authorization));
     let answer = {
         let mut answers = answers.lock().unwrap();
-        match answers.get_mut(path.split('?').next().unwrap_or_default()) {
+        let exact = decoded(&path);
+        let known = if answers.contains_key(&exact) { &exact } else { path.split('?').next().unwrap_or_default() };
+        match answers.get_mut(known) {
             Some(list) if list.len() > 1 => list.remove(0),
             Some(list) => list[0].clone(),
             None => Answer::status(404),
@@ -109,4 +111,20 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<(String, S
             authorization = value.trim().to_owned();
         }
     }
+}
+
+/// A path with its query as it was before a client escaped it.
+fn decoded(path: &str) -> String {
+    let mut pieces = path.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().replace('+', " ").into_bytes();
+    for piece in pieces {
+        match piece.get(..2).map(|digits| u8::from_str_radix(digits, 16)) {
+            Some(Ok(byte)) => {
+                bytes.push(byte);
+                bytes.extend(piece[2..].replace('+', " ").bytes());
+            }
+            _ => bytes.extend(format!("%{piece}").bytes()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
