@@ -36,8 +36,12 @@ const BAD_INPUTS: [BadInput; 25] = [
     ),
     (
         "an alert without tests",
-        |c| fs::remove_file(c.path("alerts/tests/environments.yaml")).unwrap(),
-        "alerts/environments.yaml:*: error: alert/untested: alert GoraxNotFound: no test shows",
+        |c| {
+            c.edit("alerts/tests/step-failures.yaml", |t| {
+                t.replace("alertname: HTTPActionFailures", "alertname: HighStepFailureRate")
+            });
+        },
+        "alerts/step-failures.yaml:*: error: alert/untested: alert HTTPActionFailures: no test shows",
     ),
     (
         "a metric that does not exist",

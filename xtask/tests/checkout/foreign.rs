@@ -44,7 +44,9 @@ fn stdout(output: &Output) -> String {
 }
 
 fn rule(name: &str, expr: &str) -> String {
-    format!("groups:\n- name: g\n  rules:\n  - alert: {name}\n    expr: {expr}\n    labels: {{severity: info}}\n")
+    format!(
+        "groups:\n- name: g\n  rules:\n  - alert: {name}\n    expr: {expr}\n    for: 5m\n    labels: {{severity: info}}\n"
+    )
 }
 
 #[test]
@@ -128,9 +130,11 @@ fn json_is_one_array_and_nothing_else() {
 #[test]
 fn a_dashboard_given_alone_has_the_exceptions_beside_it() {
     let folder = Folder::new("foreign-allow");
-    let board = r#"{"uid": "b", "title": "B", "schemaVersion": 41, "panels": [{"title": "P", "targets": [{"refId": "A", "expr": "nothing"}]}]}"#;
+    let board = r#"{"uid": "b", "title": "B", "schemaVersion": 41,
+        "templating": {"list": [{"name": "datasource", "type": "datasource", "query": "prometheus"}]},
+        "panels": [{"id": 1, "type": "timeseries", "title": "P", "datasource": {"type": "prometheus", "uid": "${datasource}"}, "targets": [{"refId": "A", "expr": "nothing"}]}]}"#;
     folder.write("b.json", board);
-    let unknown = "b.json:1: error: query/unknown-metric: B › P › A: no contract file declares nothing";
+    let unknown = "b.json:3: error: query/unknown-metric: B › P › A: no contract file declares nothing";
     assert!(stdout(&folder.run(&["check", "b.json"])).starts_with(unknown));
     folder.write(
         "b.allow.yaml",
