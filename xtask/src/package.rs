@@ -14,7 +14,7 @@ use xshell::{Shell, cmd};
 use crate::assemble;
 use crate::check;
 use crate::dependency::{self, Archive};
-use crate::failure::count;
+use crate::failure::{count, plural};
 use crate::flags::{self, Edition};
 use crate::model::Model;
 use crate::output::{Lock, Staged};
@@ -144,12 +144,13 @@ fn write_dist(output: &Path, artifacts: &Files) -> Result<()> {
 fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path, changed: usize) {
     let groups = model.rules.iter().map(|file| file.groups.len()).sum::<usize>();
     say!(
-        "{} {}: {} alerts in {groups} groups, {} dashboards, {} profiles{}",
+        "{} {}: {} in {}, {}, {}{}",
         model.chart.name,
         model.chart.version,
-        model.alerts().count(),
-        model.dashboards.len(),
-        model.values.profiles.len(),
+        plural(model.alerts().count(), "alert"),
+        plural(groups, "group"),
+        plural(model.dashboards.len(), "dashboard"),
+        plural(model.values.profiles.len(), "profile"),
         if changed > 0 {
             format!("; {changed} generated files of chart/ were stale and are renewed")
         } else {
