@@ -206,7 +206,8 @@ fn files(section: &str) -> Result<Vec<(String, String)>, String> {
     while let Some((_, block)) = rest.split_once("```") {
         let (body, after) = block.split_once("\n```").ok_or("a block has no end")?;
         let (kind, body) = body.split_once('\n').ok_or("a block is empty")?;
-        let extension = ["yaml", "json"].into_iter().find(|known| *known == kind).ok_or("a block is no yaml or json")?;
+        let extension =
+            ["yaml", "json"].into_iter().find(|known| *known == kind).ok_or("a block is no yaml or json")?;
         files.push((format!("example-{}.{extension}", files.len() + 1), format!("{body}\n")));
         rest = after;
     }
