@@ -192,7 +192,13 @@ fn check(files: &[(&str, &[u8])], contract: &Contract) {
     let mut findings = Vec::new();
     let documents = Documents::read(files.iter().copied(), &mut findings);
     let settings = Settings { evaluation_interval: Some(60.0), retention: Some(15.0 * 86_400.0) };
-    findings.extend(checks::run(&documents.rules, &documents.dashboards, contract, &settings));
+    findings.extend(checks::run(
+        &documents.rules,
+        &documents.dashboards,
+        &documents.alertmanagers,
+        contract,
+        &settings,
+    ));
     for finding in findings {
         is_sound(&finding, files);
     }
