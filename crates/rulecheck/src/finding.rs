@@ -1,5 +1,6 @@
 //! What a check reports, and how it is printed.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// How bad a finding is. Errors fail a run, warnings do not.
@@ -79,14 +80,35 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Finding { file, line, severity, check, subject, message, help } = self;
-        write!(f, "{file}:{line}: {severity}: {check}: ")?;
+        write!(f, "{}:{line}: {severity}: {check}: ", one_line(file))?;
         if !subject.is_empty() {
-            write!(f, "{subject}: ")?;
+            write!(f, "{}: ", one_line(subject))?;
         }
-        f.write_str(message)?;
+        f.write_str(&one_line(message))?;
         if !help.is_empty() {
-            write!(f, "\n  help: {help}")?;
+            write!(f, "\n  help: {}", one_line(help))?;
         }
         Ok(())
+    }
+}
+
+/// Names and queries may hold line breaks, and so may what quotes them.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escaped).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_one_line_whatever_it_quotes() {
+        let finding = Finding::error("a.yaml", 1, "a/b", "unexpected character '\n'").about("alert A\r\nB").help("c");
+        let expected = "a.yaml:1: error: a/b: alert A\\r\\nB: unexpected character '\\n'\n  help: c";
+        assert_eq!(finding.to_string(), expected);
     }
 }

@@ -156,29 +156,40 @@ pub(crate) fn string_length(bytes: &[u8]) -> usize {
 /// Every selector of an expression, in reading order.
 pub fn selectors(expr: &Expr) -> Vec<&VectorSelector> {
     let mut found = Vec::new();
-    collect(expr, &mut found);
+    collect(expr, true, &mut found);
     found
 }
 
-fn collect<'a>(expr: &'a Expr, found: &mut Vec<&'a VectorSelector>) {
+/// Every selector without a range, in reading order.
+pub fn instant_selectors(expr: &Expr) -> Vec<&VectorSelector> {
+    let mut found = Vec::new();
+    collect(expr, false, &mut found);
+    found
+}
+
+fn collect<'a>(expr: &'a Expr, ranges: bool, found: &mut Vec<&'a VectorSelector>) {
     match expr {
         Expr::VectorSelector(selector) => found.push(selector),
-        Expr::MatrixSelector(matrix) => found.push(&matrix.vs),
+        Expr::MatrixSelector(matrix) if ranges => found.push(&matrix.vs),
         Expr::Aggregate(aggregate) => {
             if let Some(parameter) = &aggregate.param {
-                collect(parameter, found);
+                collect(parameter, ranges, found);
             }
-            collect(&aggregate.expr, found);
+            collect(&aggregate.expr, ranges, found);
         }
-        Expr::Unary(unary) => collect(&unary.expr, found),
+        Expr::Unary(unary) => collect(&unary.expr, ranges, found),
         Expr::Binary(binary) => {
-            collect(&binary.lhs, found);
-            collect(&binary.rhs, found);
+            collect(&binary.lhs, ranges, found);
+            collect(&binary.rhs, ranges, found);
         }
-        Expr::Paren(paren) => collect(&paren.expr, found),
-        Expr::Subquery(subquery) => collect(&subquery.expr, found),
-        Expr::Call(call) => call.args.args.iter().for_each(|argument| collect(argument, found)),
-        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => {}
+        Expr::Paren(paren) => collect(&paren.expr, ranges, found),
+        Expr::Subquery(subquery) if ranges => collect(&subquery.expr, ranges, found),
+        Expr::Call(call) => call.args.args.iter().for_each(|argument| collect(argument, ranges, found)),
+        Expr::MatrixSelector(_)
+        | Expr::Subquery(_)
+        | Expr::NumberLiteral(_)
+        | Expr::StringLiteral(_)
+        | Expr::Extension(_) => {}
     }
 }
 

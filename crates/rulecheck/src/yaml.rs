@@ -44,6 +44,8 @@ fn locate(text: &str, error: &serde_yaml::Error) -> YamlError {
     let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
     // The library repeats the place in its text, except where that is the start of the document.
     let message = message.replace(&format!(" at line {line} column {column}"), "");
+    // For the library the end of the text is a line of its own.
+    let line = line.min(text.lines().count().max(1));
     match duplicate_key(&message) {
         Some(key) => YamlError { line: second_line_of(text, key, line), message: format!("`{key}` is set twice") },
         None => YamlError { line, message },
@@ -203,9 +205,14 @@ mod tests {
 
     #[test]
     fn syntax_errors_have_their_line() {
-        assert_eq!(error("a: 1\nb: [1\n").line, 3);
         assert_eq!(error("a:\n\t- b\n").line, 2);
         assert_eq!(error("a:\n- \0\n"), YamlError { line: 2, message: "control characters are not allowed".into() });
+    }
+
+    #[test]
+    fn a_text_that_ends_too_early_is_wrong_in_its_last_line() {
+        assert_eq!(error("a: 1\nb: [1\n").line, 2);
+        assert_eq!(error("a: 1\nb: [1").line, 2);
     }
 
     #[test]

@@ -98,12 +98,16 @@ fn one(query: &Query<'_>, operator: &Operator<'_, '_>) -> Option<Finding> {
         .or_else(|| meets_itself(query, operator))
 }
 
-/// `a and on (x) b`, with x on neither side: a label that is missing on both is equal on both.
+/// `a and on (x) b`, with x on neither side: a label that is missing on both is equal on both. Where the sides have no
+/// other label in common there is nothing to tell apart: `sum by (cluster) (a) and on (cluster) sum by (cluster) (b)` is
+/// written for installations with and without such a label.
 fn meet_all(query: &Query<'_>, operator: &Operator<'_, '_>) -> Option<Finding> {
     let Key::On(labels) = &operator.key else { return None };
     let lacks = |arm: &Arm| labels.iter().all(|label| arm.labels.carries(label) == Carried::Never);
     let (left, _) = operator.pairs().next().filter(|_| !labels.is_empty())?;
-    if !operator.pairs().all(|(left, right)| lacks(left) && lacks(right)) {
+    let differ =
+        |left: &Arm, right: &Arm| left.labels.iter().any(|(label, _)| right.labels.carries(label) == Carried::Always);
+    if !operator.pairs().all(|(left, right)| lacks(left) && lacks(right) && differ(left, right)) {
         return None;
     }
     let (name, list) = (&operator.name, labels.join(", "));
@@ -271,6 +275,9 @@ mod tests {
         finds("active_runs > 5 and on () memory_bytes > 1", &[]);
         finds("active_runs > 5 and on (namespace, queue) memory_bytes > 1", &[]);
         finds("foreign_active > 5 and on (queue) memory_bytes > 1", &["query/unknown-metric"]);
+        // Kubernetes' own rules are written for one cluster and for many.
+        finds("sum by (cluster) (active_runs) > 5 and on (cluster) sum by (cluster) (memory_bytes) > 1", &[]);
+        finds("active_runs > 5 and on (cluster) count by (cluster) (memory_bytes) > 1", &[]);
     }
 
     #[test]

@@ -127,7 +127,12 @@ fn dropped(world: &World<'_>, query: &Query<'_>) -> Vec<Finding> {
             if arms.is_empty() || arms.iter().any(|arm| arm.labels.carries(label) != Carried::Never) {
                 continue;
             }
-            let why = match arms.first().and_then(|arm| arm.labels.lack(label)) {
+            let lack = arms.first().and_then(|arm| arm.labels.lack(label));
+            // A variable for a label that this installation has nowhere is empty, and takes everything.
+            if has_variable(&matcher.value) && matches!(lack, Some(Lack::Source(_))) {
+                continue;
+            }
+            let why = match lack {
                 Some(lack @ Lack::Recorded { .. }) => lack.to_string(),
                 Some(lack) => format!("{name} is recorded without {label}, {lack}"),
                 None => format!("{name} is recorded without {label}"),
@@ -239,6 +244,8 @@ mod tests {
                 .ends_with("matches nothing: `sum by (namespace)` drops it before namespace:runs:rate5m is recorded"),
             "{matched:?}"
         );
+        assert_eq!(of("namespace:runs:rate5m{status=\"$status\"}")[0].0, "record/dropped-label");
+        assert_eq!(of("namespace:runs:rate5m{cluster=\"$cluster\"}"), []);
         assert_eq!(of("sum by (status) (namespace:runs:rate5m)")[0].0, "record/dropped-label");
         assert_eq!(
             of("namespace:runs:rate5m / on (status) group_left () sum by (status) (rate(runs_total[5m]))")[0].0,

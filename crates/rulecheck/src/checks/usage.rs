@@ -9,7 +9,7 @@ use promql_parser::parser::Expr;
 use crate::dashboard::Dashboard;
 use crate::finding::Finding;
 use crate::infer::World;
-use crate::query::{metric_name, parse_expr, selectors};
+use crate::query::{instant_selectors, metric_name, parse_expr, selectors};
 use crate::rules::{Group, Rule, RuleFile};
 use crate::template::Template;
 
@@ -95,12 +95,13 @@ fn unused(file: &RuleFile, rule: &Rule, used: &Used<'_>) -> Option<Finding> {
     )
 }
 
-/// Rules of a group run one after the other, those of different groups at times of their own.
+/// Rules of a group run one after the other, those of different groups at times of their own. What a range reads hardly
+/// differs by one evaluation.
 fn too_late(file: &RuleFile, group: &Group) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut later: BTreeSet<&str> = BTreeSet::new();
     for (index, rule) in group.rules.iter().enumerate().rev() {
-        let read = selectors(&rule.ast).into_iter().filter_map(metric_name).find(|name| {
+        let read = instant_selectors(&rule.ast).into_iter().filter_map(metric_name).find(|name| {
             let before = || group.rules[..index].iter().any(|other| other.record() == Some(*name));
             later.contains(name) && rule.record() != Some(name) && !before()
         });
@@ -158,5 +159,6 @@ mod tests {
     #[test]
     fn a_rule_comes_before_those_that_read_it() {
         assert_eq!(found(&[&alert("namespace:runs:sum > 5"), RECORD]), unused("alert A"));
+        assert_eq!(found(&[&alert("avg_over_time(namespace:runs:sum[1d]) > 5"), RECORD]), []);
     }
 }

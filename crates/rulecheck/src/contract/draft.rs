@@ -50,7 +50,10 @@ fn metric(text: &mut String, job: &str, family: &Family) {
         true => line(text, "    type: untyped  # a histogram without a finite bucket"),
         false => line(text, &format!("    type: {}", family.kind)),
     }
-    line(text, &format!("    unit: {}", key(&unit(family))));
+    match unit(family) {
+        Some(unit) => line(text, &format!("    unit: {}", key(&unit))),
+        None => line(text, "    unit: mixed  # say what it counts, if that is one thing"),
+    }
     line(text, &format!("    jobs: [{job}]"));
     line(text, "    emitted: live");
     let mut labels: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
@@ -74,14 +77,16 @@ fn metric(text: &mut String, job: &str, family: &Family) {
     }
 }
 
-/// The unit that the exposition tells or the name ends in, else the thing that is counted.
-fn unit(family: &Family) -> String {
+/// The unit that the exposition tells or the name ends in; for a counter else the thing that is counted. Of another
+/// metric the last word of its name says too little: `…_status_capacity` may be bytes.
+fn unit(family: &Family) -> Option<String> {
     if !family.unit.is_empty() {
-        return family.unit.clone();
+        return Some(family.unit.clone());
     }
     let name = family.name.strip_suffix("_total").unwrap_or(&family.name);
     let last = name.rsplit(['_', ':']).find(|word| !word.is_empty()).unwrap_or("things");
-    UNITS.iter().find(|unit| **unit == last).copied().unwrap_or(last).to_owned()
+    let known = UNITS.iter().find(|unit| **unit == last).copied();
+    known.or_else(|| (family.kind == Kind::Counter).then_some(last)).map(str::to_owned)
 }
 
 /// A text as a key or a value of YAML.
@@ -122,7 +127,7 @@ mod tests {
     #[test]
     fn a_draft_holds_what_was_seen() {
         let text = check(
-            "# HELP jobs_seconds Time.\n# TYPE jobs_seconds histogram\njobs_seconds_bucket{s=\"a\",le=\"0.5\"} 1\njobs_seconds_bucket{s=\"b\",t=\"\\n\",le=\"+Inf\"} 1\n# TYPE done_total counter\ndone_total 1\n{\"a.b\"} 1\n",
+            "# HELP jobs_seconds Time.\n# TYPE jobs_seconds histogram\njobs_seconds_bucket{s=\"a\",le=\"0.5\"} 1\njobs_seconds_bucket{s=\"b\",t=\"\\n\",le=\"+Inf\"} 1\n# TYPE done_total counter\ndone_total 1\n# TYPE limit gauge\nlimit 1\n{\"a.b\"} 1\n",
         );
         let expected = "metrics:
   # Time.
@@ -138,6 +143,11 @@ mod tests {
   done_total:
     type: counter
     unit: done
+    jobs: [\"my job\"]
+    emitted: live
+  limit:
+    type: gauge
+    unit: mixed  # say what it counts, if that is one thing
     jobs: [\"my job\"]
     emitted: live
   # Left out, since its name is not of the classic form: \"a.b\"

@@ -26,6 +26,8 @@ pub struct Variable {
     pub all_value: Option<String>,
     /// When its values are asked for: 0 never, 1 when the dashboard opens, 2 whenever the time range changes.
     pub refresh: u64,
+    /// Whether nobody sees it.
+    pub hidden: bool,
     /// The value that it has when the dashboard opens, where the file says so.
     pub value: Option<String>,
     /// The variables that its own definition uses.
@@ -92,6 +94,7 @@ fn one(reader: &mut Reader<'_>, json: &Json) -> Variable {
         include_all: json.get("includeAll").is_true(),
         all_value: json.get("allValue").text().filter(|value| !value.is_empty()).map(str::to_owned),
         refresh: json.get("refresh").number().map_or(0, |number| number as u64),
+        hidden: json.get("hide").number() == Some(2.0),
         value: value(json, &kind),
         datasource,
         uses,

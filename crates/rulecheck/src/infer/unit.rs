@@ -70,10 +70,15 @@ impl Unit {
         }
     }
 
-    /// The unit of a product.
+    /// The unit of a product. A count may be one of a series that only carries labels and is always 1, so the product
+    /// with one keeps the other side's unit where that is more than a number.
     #[must_use]
     pub fn times(self, other: Unit) -> Unit {
-        self.combine(other, 1)
+        match (self, other) {
+            (Unit::COUNT, Unit::COUNT | Unit::RATIO) | (Unit::RATIO, Unit::COUNT) => Unit::Unknown,
+            (Unit::COUNT, unit) | (unit, Unit::COUNT) => unit,
+            _ => self.combine(other, 1),
+        }
     }
 
     /// The unit of a quotient.
@@ -179,6 +184,15 @@ mod tests {
         assert!(Unit::RATIO.scaled(100.0).is_percent());
         assert_eq!(rate(count).scaled(300.0), Unit::Unknown);
         assert_eq!(Unit::of_word("bytes").scaled(1.0 / 1024.0).to_string(), "0.0009765625 × bytes");
+    }
+
+    /// `kubelet_running_pods * on (instance) group_left (node) kubelet_node_name` is no number of pods squared.
+    #[test]
+    fn a_join_with_a_series_that_is_always_1_keeps_the_unit() {
+        assert_eq!(Unit::COUNT.times(Unit::COUNT).per(Unit::COUNT), Unit::Unknown);
+        assert_eq!(Unit::of_word("bytes").times(Unit::COUNT), Unit::of_word("bytes"));
+        assert_eq!(Unit::RATIO.times(Unit::COUNT), Unit::Unknown);
+        assert_eq!(Unit::RATIO.times(Unit::SECONDS), Unit::SECONDS);
     }
 
     #[test]

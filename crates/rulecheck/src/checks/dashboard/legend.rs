@@ -1,5 +1,5 @@
 //! `dashboard/legend`: the legend names a label that no series has, or leaves one out in which series certainly differ,
-//! so that several have the same name.
+//! so that several have the same name. What is left of a name is something still, so that is a warning.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,9 @@ pub(super) fn check(shown: &Shown<'_>) -> Option<Finding> {
         return None;
     }
     let labels = labels(legend);
-    labels.iter().find_map(|label| missing(shown, label)).or_else(|| shared(shown, &labels))
+    let is_left = labels.iter().any(|label| has_label(shown, label));
+    let missing = labels.iter().find_map(|label| missing(shown, label));
+    missing.map(|finding| if is_left { finding.warning() } else { finding }).or_else(|| shared(shown, &labels))
 }
 
 /// Whether the panel shows one value, and so no name.
@@ -39,14 +41,17 @@ fn labels(legend: &str) -> BTreeSet<&str> {
     parts.map(|(label, _)| label.trim()).filter(|label| !has_variable(label)).collect()
 }
 
-fn missing(shown: &Shown<'_>, label: &str) -> Option<Finding> {
-    let arms: Vec<&Arm> = shown.query.node.alive().collect();
-    let has_label = |arm: &&Arm| match label {
+/// Whether a series may have the label.
+fn has_label(shown: &Shown<'_>, label: &str) -> bool {
+    shown.query.node.alive().any(|arm| match label {
         "__name__" => arm.name.is_some() || arm.labels.is_open(),
         _ => arm.labels.carries(label) != Carried::Never,
-    };
-    let first = arms.first()?;
-    if arms.iter().any(has_label) {
+    })
+}
+
+fn missing(shown: &Shown<'_>, label: &str) -> Option<Finding> {
+    let first = shown.query.node.alive().next()?;
+    if has_label(shown, label) {
         return None;
     }
     let why = match label {
@@ -109,7 +114,9 @@ fn pinned<'a>(shown: &'a Shown<'_>) -> BTreeSet<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::testing::of_dashboard;
     use super::super::testing::{board, found, panel, shows};
+    use crate::finding::Severity;
 
     #[track_caller]
     fn legend(expr: &str, legend: &str, expected: &str) {
@@ -143,6 +150,17 @@ mod tests {
         shows("stat", "sum(memory_bytes)", r#", "legendFormat": "{{pod}}""#, "", "");
         shows("stat", by_status, r#", "legendFormat": "{{pod}}""#, "", "dashboard/legend: the legend shows `{{pod}}`");
         legend("{job=\"x\"}", "{{__name__}}", "");
+    }
+
+    /// Kubernetes' own dashboards show `{{cluster}} {{instance}}`, in installations without clusters too.
+    #[test]
+    fn a_name_of_which_something_is_left_is_a_warning() {
+        let severity = |legend: &str| {
+            let panel = panel("timeseries", "memory_bytes", &format!(r#", "legendFormat": "{legend}""#), "");
+            of_dashboard(&board("", &panel)).iter().map(|finding| finding.severity).collect::<Vec<_>>()
+        };
+        assert_eq!(severity("{{cluster}} {{pod}}"), [Severity::Warning]);
+        assert_eq!(severity("{{cluster}} {{zone}}"), [Severity::Error]);
     }
 
     #[test]

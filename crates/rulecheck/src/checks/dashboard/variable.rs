@@ -57,13 +57,18 @@ fn about(dashboard: &Dashboard, variable: &Variable, message: String) -> Finding
     Finding::error(&dashboard.path, variable.line, CHECK, message).about(variable.subject(dashboard))
 }
 
-/// `label_values` of a label that the series do not have.
+/// `label_values` of a label that the series do not have. A hidden variable is for installations that have it: elsewhere its
+/// value is empty, and what it is compared with has no such label either.
 fn label(query: &Query<'_>) -> Option<Finding> {
     let Purpose::Variable(variable) = query.purpose else { return None };
     let Definition::LabelValues(_, label) = &variable.definition else { return None };
     let mut arms = query.node.alive().peekable();
     let first = *arms.peek()?;
-    if label == "__name__" || has_variable(label) || arms.any(|arm| arm.labels.carries(label) != Carried::Never) {
+    if variable.hidden
+        || label == "__name__"
+        || has_variable(label)
+        || arms.any(|arm| arm.labels.carries(label) != Carried::Never)
+    {
         return None;
     }
     let message = format!("the variable has no values: {}", first.labels.why_never(label));
@@ -213,6 +218,11 @@ mod tests {
         variables(NAMESPACE, "");
         variables(&NAMESPACE.replace(", namespace)", ", tenant)"), "the variable has no values: up has no such label");
         variables(&NAMESPACE.replace("up{job=\\\"api\\\"}", "foreign"), "");
+        // Kubernetes' own dashboards are written for one cluster and for many.
+        variables(
+            &NAMESPACE.replace(", namespace)", ", cluster)").replace("\"refresh\"", "\"hide\": 2, \"refresh\""),
+            "",
+        );
         variables(&NAMESPACE.replace("label_values(up{job=\\\"api\\\"}, namespace)", "label_values(namespace)"), "");
     }
 
