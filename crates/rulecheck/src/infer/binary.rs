@@ -1,16 +1,16 @@
 //! Operators between two results: which series of one side meets which of the other, and what comes out.
 //! Source: prometheus/prometheus `promql/engine.go`, `VectorBinop` and its siblings.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use promql_parser::label::Matcher;
 use promql_parser::parser::value::ValueType;
-use promql_parser::parser::{BinModifier, BinaryExpr, Expr, LabelModifier, VectorMatchCardinality, VectorSelector};
+use promql_parser::parser::{BinaryExpr, Expr, VectorMatchCardinality};
 
 use super::arm::{Arm, Kind, Presence};
 use super::interval::Interval;
+use super::key::Key;
 use super::labels::{Carried, Domain, Label, Labels};
+use super::part::part_of_whole;
 use super::unit::Unit;
 use super::{MAX_ARMS, Node};
 use crate::query::has_variable;
@@ -52,110 +52,6 @@ fn head(binary: &BinaryExpr) -> String {
     match &binary.modifier {
         Some(modifier) => format!("{}{modifier}", binary.op),
         None => binary.op.to_string(),
-    }
-}
-
-/// The labels that must be equal for two series to meet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
-    /// Just these.
-    On(Vec<String>),
-    /// All but these.
-    Ignoring(Vec<String>),
-}
-
-impl Key {
-    /// The key of an operator's modifiers.
-    pub fn of(modifier: Option<&BinModifier>) -> Key {
-        match modifier.and_then(|modifier| modifier.matching.as_ref()) {
-            Some(LabelModifier::Include(labels)) => Key::On(labels.labels.clone()),
-            Some(LabelModifier::Exclude(labels)) => Key::Ignoring(labels.labels.clone()),
-            None => Key::Ignoring(Vec::new()),
-        }
-    }
-
-    /// Whether a dashboard's variable is among its labels, so that nothing is known of what meets.
-    fn has_variable(&self) -> bool {
-        let (Key::On(labels) | Key::Ignoring(labels)) = self;
-        labels.iter().any(|label| has_variable(label))
-    }
-
-    /// Whether the label is part of the key.
-    pub fn has(&self, label: &str) -> bool {
-        match self {
-            Key::On(labels) => labels.iter().any(|on| on == label),
-            Key::Ignoring(labels) => !labels.iter().any(|ignored| ignored == label),
-        }
-    }
-
-    /// The labels of the key that are known by name on either side, sorted.
-    pub fn labels(&self, left: &Labels, right: &Labels) -> BTreeSet<Rc<str>> {
-        match self {
-            Key::On(labels) => labels.iter().map(|label| label.as_str().into()).collect(),
-            Key::Ignoring(_) => {
-                let known = left.iter().chain(right.iter()).map(|(name, _)| name.clone());
-                known.filter(|name| self.has(name)).collect()
-            }
-        }
-    }
-
-    /// Why no series of one side can meet one of the other: a label that every series of one side has and none of the
-    /// other, or whose values differ.
-    pub fn cannot_meet(&self, left: &Labels, right: &Labels) -> Option<Mismatch> {
-        if self.has_variable() {
-            return None;
-        }
-        self.labels(left, right).into_iter().find_map(|label| match (left.carries(&label), right.carries(&label)) {
-            (Carried::Always, Carried::Never) => {
-                Some(Mismatch::OneSided { why: right.why_never(&label), label, left_has_it: true })
-            }
-            (Carried::Never, Carried::Always) => {
-                Some(Mismatch::OneSided { why: left.why_never(&label), label, left_has_it: false })
-            }
-            (Carried::Always, Carried::Always) => {
-                let (l, r) = (left.get(&label)?, right.get(&label)?);
-                let (left, right) = (l.domain.clone(), r.domain.clone());
-                (!left.meets(&right)).then_some(Mismatch::Values { label, left, right })
-            }
-            _ => None,
-        })
-    }
-}
-
-/// Why two sides cannot meet.
-#[derive(Debug, Clone)]
-pub enum Mismatch {
-    /// Every series of one side has the label, and none of the other.
-    OneSided {
-        /// The label.
-        label: Rc<str>,
-        /// Which side has it.
-        left_has_it: bool,
-        /// Why the other has not.
-        why: String,
-    },
-    /// Both have the label, with no value in common.
-    Values {
-        /// The label.
-        label: Rc<str>,
-        /// Its values on the left.
-        left: Domain,
-        /// Its values on the right.
-        right: Domain,
-    },
-}
-
-impl std::fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Mismatch::OneSided { label, left_has_it, why } => {
-                let (has, lacks) = if *left_has_it { ("left", "right") } else { ("right", "left") };
-                write!(f, "only the {has} side has the label {label}; on the {lacks} side {why}")
-            }
-            Mismatch::Values { label, left, right } => {
-                write!(f, "the label {label} is {left} on the left side and {right} on the right side")
-            }
-        }
     }
 }
 
@@ -335,95 +231,4 @@ fn kind(operator: &str, left: Kind, right: Kind) -> Kind {
         (_, Kind::Unknown, _) | (_, _, Kind::Unknown) => Kind::Unknown,
         _ => Kind::Gauge,
     }
-}
-
-/// A part divided by its whole lies between 0 and 1.
-fn part_of_whole(binary: &BinaryExpr, operator: &str) -> Option<Interval> {
-    let whole = unfiltered(&binary.rhs);
-    (operator == "/" && grows(&binary.lhs) && is_part_of(&binary.lhs, whole)).then(|| Interval::between(0.0, 1.0))
-}
-
-/// What a comparison with a number filters, as in `part / (whole > 0)`: what is left is the same.
-fn unfiltered(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Paren(paren) => unfiltered(&paren.expr),
-        Expr::Binary(binary)
-            if binary.op.is_comparison_operator()
-                && !binary.return_bool()
-                && matches!(binary.rhs.as_ref(), Expr::NumberLiteral(_)) =>
-        {
-            unfiltered(&binary.lhs)
-        }
-        other => other,
-    }
-}
-
-/// Whether the value adds up what is never negative, so that fewer series give less.
-fn grows(expr: &Expr) -> bool {
-    match expr {
-        Expr::Paren(paren) => grows(&paren.expr),
-        Expr::Aggregate(aggregate) => {
-            matches!(aggregate.op.to_string().as_str(), "sum" | "count")
-                && match aggregate.expr.as_ref() {
-                    Expr::Call(call) => matches!(call.func.name, "rate" | "increase" | "irate"),
-                    _ => aggregate.op.to_string() == "count",
-                }
-        }
-        Expr::Call(call) => matches!(call.func.name, "rate" | "increase" | "irate"),
-        _ => false,
-    }
-}
-
-/// Whether `part` is `whole` with nothing but more matchers, at least one more.
-pub fn is_part_of(part: &Expr, whole: &Expr) -> bool {
-    part != whole
-        && same_but_matchers(part, whole, &mut |part, whole| whole.iter().all(|matcher| part.contains(matcher)))
-}
-
-/// The labels that only one of the two sides matches, or each in its own way, where the two are else the same.
-pub fn differing_matchers(left: &Expr, right: &Expr) -> Option<BTreeSet<String>> {
-    let mut labels = BTreeSet::new();
-    let same = same_but_matchers(left, right, &mut |left, right| {
-        let only_left = left.iter().filter(|matcher| !right.contains(matcher));
-        let only_right = right.iter().filter(|matcher| !left.contains(matcher));
-        labels.extend(only_left.chain(only_right).map(|matcher| matcher.name.clone()));
-        true
-    });
-    same.then_some(labels)
-}
-
-/// Whether two expressions are equal but for the matchers of their selectors, which `matchers` compares.
-fn same_but_matchers(left: &Expr, right: &Expr, matchers: &mut impl FnMut(&[Matcher], &[Matcher]) -> bool) -> bool {
-    match (left, right) {
-        (Expr::Paren(left), right) => same_but_matchers(&left.expr, right, matchers),
-        (left, Expr::Paren(right)) => same_but_matchers(left, &right.expr, matchers),
-        (Expr::VectorSelector(left), Expr::VectorSelector(right)) => same_selector(left, right, matchers),
-        (Expr::MatrixSelector(left), Expr::MatrixSelector(right)) => {
-            left.range == right.range && same_selector(&left.vs, &right.vs, matchers)
-        }
-        (Expr::Call(left), Expr::Call(right)) => {
-            let (l, r) = (&left.args.args, &right.args.args);
-            left.func.name == right.func.name
-                && l.len() == r.len()
-                && l.iter().zip(r).all(|(left, right)| same_but_matchers(left, right, matchers))
-        }
-        (Expr::Aggregate(left), Expr::Aggregate(right)) => {
-            left.op == right.op
-                && left.modifier == right.modifier
-                && left.param == right.param
-                && same_but_matchers(&left.expr, &right.expr, matchers)
-        }
-        (left, right) => left == right,
-    }
-}
-
-fn same_selector(
-    left: &VectorSelector,
-    right: &VectorSelector,
-    matchers: &mut impl FnMut(&[Matcher], &[Matcher]) -> bool,
-) -> bool {
-    left.name == right.name
-        && left.offset == right.offset
-        && left.at == right.at
-        && matchers(&left.matchers.matchers, &right.matchers.matchers)
 }
