@@ -14,6 +14,7 @@ pub(super) fn check(_: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Findi
     let nodes = query.node.walk();
     let mut findings: Vec<Finding> = nodes.iter().filter_map(|node| never(query, node)).collect();
     findings.extend(nodes.iter().filter_map(|node| zero_inside(query, node)));
+    findings.extend(nodes.iter().filter_map(|node| idle_filter(query, node)));
     if query.alert().is_some() {
         let conditions = conditions(&query.node);
         findings.extend(conditions.iter().filter_map(|condition| always(query, condition)));
@@ -77,6 +78,10 @@ fn help_for_never(comparison: &Comparison<'_, '_>, arm: &Arm) -> String {
 /// as `absent(x) == 1`, is no mistake, and `count(x) > 0` asks whether there is an x.
 fn always(query: &Query<'_>, condition: &Condition<'_, '_>) -> Option<Finding> {
     let comparison = comparison(condition.node)?;
+    // Within an expression `a / b >= 0` takes away what is no number.
+    if quotient(comparison.value).is_some() && !std::ptr::eq(condition.node, &query.node) {
+        return None;
+    }
     let arms: Vec<&Arm> = comparison.value.alive().collect();
     let decides = |arm: &Arm| {
         let lasting = arm.presence != Presence::Conditional && arm.kind != Kind::Count && !arm.origins.is_empty();
@@ -103,6 +108,34 @@ fn always(query: &Query<'_>, condition: &Condition<'_, '_>) -> Option<Finding> {
     (arms.iter().all(|arm| is_amount(arm)) && comparison.always(&counted)).then(|| {
         let message = format!("`{text}` holds for every amount from 0 on, so as long as the series is there");
         query.error("query/constant-result", message).warning().help("compare with a number above 0")
+    })
+}
+
+/// A filter of a growth that takes nothing away, within an operator, an aggregation or a function, such as
+/// `a / (rate(b[5m]) >= 0)`. What may be no number is filtered so on purpose.
+fn idle_filter(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
+    // Beside another condition, one that always holds only says that the series is there.
+    let operator = binary(node).map(|(binary, ..)| binary.op.to_string()).unwrap_or_default();
+    let passed_over = match operator.as_str() {
+        "and" | "or" => 2,
+        "unless" => 1,
+        _ => 0,
+    };
+    node.children.iter().skip(passed_over).find_map(|child| {
+        let comparison = comparison(child).filter(|comparison| !comparison.is_bool)?;
+        let bound = comparison.bound.number()?;
+        let idle = |arm: &Arm| matches!(arm.kind, Kind::Rate | Kind::BucketRate) && comparison.always(arm);
+        if !comparison.value.alive().all(idle) || Comparison::of(node).is_some() {
+            return None;
+        }
+        let arm = comparison.value.alive().next()?;
+        let text = quote(child.expr);
+        let message = format!("`{text}` takes nothing away: {}", because(&comparison, arm));
+        let help = match bound {
+            0.0 => format!("write `{} > 0` to leave out where nothing happens", quote(comparison.value.expr)),
+            _ => format!("compare with a number within {}", arm.interval),
+        };
+        Some(query.error("query/constant-result", message).warning().help(help))
     })
 }
 
@@ -251,6 +284,16 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_that_takes_nothing_away_is_found() {
+        let ratio = |guard: &str| {
+            format!("sum(rate(runs_total{{status=\"failed\"}}[5m])) / (sum(rate(runs_total[5m])) {guard}) > 0.1")
+        };
+        finds(&ratio(">= 0"), &["query/constant-result"]);
+        finds(&ratio("> 0"), &[]);
+        finds("memory_bytes > 5 unless on (pod) rate(requests_total[5m]) >= 0", &["query/constant-result"]);
+    }
+
+    #[test]
     fn common_conditions_pass() {
         for expr in [
             "vector(1)",
@@ -271,6 +314,7 @@ mod tests {
             "hour() > 8 and on () rate(requests_total[5m]) > 1",
             "increase(runs_total{status=\"failed\"}[1h]) > 0",
             "rate(requests_total[5m]) >= 0 and on (pod) memory_bytes > 5",
+            "max(rate(requests_total[5m]) / rate(requests_total[1h]) >= 0) > 5",
             "environment_info{deployment=\"old\"} == 1",
             "kube_pods{phase=\"Failed\"}",
         ] {

@@ -131,8 +131,13 @@ fn divided(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
         let mut arms = side.alive().peekable();
         arms.peek().is_some() && arms.all(|arm| is(arm.kind))
     };
-    let grows = |kind| matches!(kind, Kind::Rate | Kind::BucketRate);
-    let mixed = [(left, right), (right, left)].into_iter().find(|(a, b)| all(a, is_total) && all(b, grows));
+    // `total or 0 * growth` has a total too, and `0 * total` none.
+    let any =
+        |side: &Node<'_>, is: fn(Kind) -> bool| side.alive().any(|arm| is(arm.kind) && arm.interval.only().is_none());
+    let grows: fn(Kind) -> bool = |kind| matches!(kind, Kind::Rate | Kind::BucketRate);
+    let mixed = [(left, right), (right, left)].into_iter().find(|(total, growth)| {
+        all(total, is_total) && any(growth, grows) || any(total, is_total) && all(growth, grows)
+    });
     if let Some((total, growth)) = mixed {
         let (total, growth) = (quote(total.expr), quote(growth.expr));
         let message = format!("`{total}` is a total since the programs' start, `{growth}` beside it is a growth");
@@ -167,6 +172,14 @@ mod tests {
         finds("sum(rate(runs_total{status=\"failed\"}[5m])) / sum(runs_total) > 0.1", &["query/raw-counter"]);
         finds("sum(rate(runs_total{status=\"failed\"}[5m])) > 2 * sum(requests_total)", &["query/raw-counter"]);
         finds("sum(rate(runs_total{status=\"failed\"}[5m])) / sum(rate(runs_total[5m])) > 0.1", &[]);
+        let or_nothing = |total: &str, nothing: &str| {
+            format!("(sum({total}{{status=\"failed\"}}) or 0 * sum({nothing})) / sum(rate(runs_total[5m])) > 0.1")
+        };
+        finds(&or_nothing("runs_total", "rate(runs_total[5m])"), &["query/raw-counter"]);
+        finds(
+            "(sum(rate(runs_total{status=\"failed\"}[5m])) or 0 * sum(runs_total)) / sum(rate(runs_total[5m])) > 0.1",
+            &[],
+        );
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn one(query: &Query<'_>, operator: &Operator<'_, '_>) -> Option<Finding> {
     }
     never_meet(query, operator)
         .or_else(|| meet_all(query, operator))
-        .or_else(|| lost_fallback(query, operator))
+        .or_else(|| lost_arm(query, operator))
         .or_else(|| meets_itself(query, operator))
 }
 
@@ -194,28 +194,42 @@ fn is_fallback(expr: &Expr) -> bool {
     }
 }
 
-/// `(sum by (namespace) (x) or vector(0)) / …`: what stands in has no labels, and so meets nothing.
-fn lost_fallback(query: &Query<'_>, operator: &Operator<'_, '_>) -> Option<Finding> {
+/// `(sum by (namespace) (x) or vector(0)) / …`: what stands in has no labels, and so meets nothing; neither does `sum(y)`
+/// in its place. Of `unless`, what has nothing to meet on the right side stays, as it should.
+fn lost_arm(query: &Query<'_>, operator: &Operator<'_, '_>) -> Option<Finding> {
     let sides = [(operator.left, operator.right, true), (operator.right, operator.left, false)];
-    let lost = sides.into_iter().find_map(|(side, other, is_left)| {
-        let stands_in = |arm: &&Arm| arm.origins.is_empty() && arm.labels.iter().next().is_none();
-        let fallback = side.alive().filter(stands_in).find(|_| side.alive().count() > 1)?;
-        let mut mismatches = other.alive().map(|arm| match is_left {
-            true => operator.key.cannot_meet(&fallback.labels, &arm.labels),
-            false => operator.key.cannot_meet(&arm.labels, &fallback.labels),
-        });
-        let mismatch = mismatches.next()??;
-        mismatches.all(|mismatch| mismatch.is_some()).then_some((mismatch, is_left))
-    });
-    let (mismatch, is_left) = lost?;
-    // Of `unless`, what the right side cannot take away stays, as it should.
-    if operator.name == "unless" {
+    let (arm, mismatch, is_left) = sides.into_iter().find_map(|(side, other, is_left)| {
+        let mut lost = side.alive().filter_map(|arm| Some((arm, meets_nothing(operator, arm, other, is_left)?)));
+        let (arm, mismatch) = lost.next().filter(|_| side.alive().count() > 1)?;
+        Some((arm, mismatch, is_left))
+    })?;
+    let (name, side) = (&operator.name, if is_left { "left" } else { "right" });
+    let stands_in = arm.origins.is_empty();
+    if name == "unless" && (is_left || stands_in) {
         return None;
     }
-    let side = if is_left { "left" } else { "right" };
-    let message = format!("what stands in for a missing {side} side of `{}` meets nothing: {mismatch}", operator.name);
     let other = quote(if is_left { operator.right.expr } else { operator.left.expr });
-    Some(query.error("match/labels", message).help(format!("write `or 0 * {other}` instead of a number")).warning())
+    let (what, help) = match arm.origins.first().filter(|_| !stands_in) {
+        None => (
+            format!("what stands in for a missing {side} side of `{name}`"),
+            format!("write `or 0 * {other}` instead of a number"),
+        ),
+        Some(origin) => (
+            format!("what {} gives to the {side} side of `{name}`", origin.series),
+            "give every part of the side the labels of the match".to_owned(),
+        ),
+    };
+    Some(query.error("match/labels", format!("{what} meets nothing: {mismatch}")).help(help).warning())
+}
+
+/// Why an arm of one side meets no arm of the other.
+fn meets_nothing(operator: &Operator<'_, '_>, arm: &Arm, other: &Node<'_>, is_left: bool) -> Option<Mismatch> {
+    let mut mismatches = other.alive().map(|other| match is_left {
+        true => operator.key.cannot_meet(&arm.labels, &other.labels),
+        false => operator.key.cannot_meet(&other.labels, &arm.labels),
+    });
+    let mismatch = mismatches.next()??;
+    mismatches.all(|mismatch| mismatch.is_some()).then_some(mismatch)
 }
 
 fn meets_itself(query: &Query<'_>, operator: &Operator<'_, '_>) -> Option<Finding> {
@@ -356,6 +370,18 @@ mod tests {
             &["match/labels"],
         );
         finds("(sum(active_runs) or vector(0)) / sum(memory_bytes) > 5", &[]);
+    }
+
+    #[test]
+    fn every_part_of_a_side_must_meet_the_other_side() {
+        let sides = |left: &str, operator: &str, right: &str| format!("({left}) {operator} on (namespace) ({right})");
+        let (whole, by) = ("sum(active_runs) > 5", "sum by (namespace) (memory_bytes) > 5");
+        finds(&sides(by, "and", &format!("{whole} or {by}")), &["match/labels"]);
+        finds(&sides(by, "unless", &format!("{whole} or {by}")), &["match/labels"]);
+        finds(&sides(&format!("{by} or on () {whole}"), "and", by), &["match/labels"]);
+        // What nothing can silence fires, as it should.
+        finds(&sides(&format!("{by} or on () {whole}"), "unless", by), &[]);
+        finds(&sides(by, "and", &format!("{by} or environment_info")), &[]);
     }
 
     /// Measured with promtool: one failure in a thousand runs fires such an alert, with "100%".

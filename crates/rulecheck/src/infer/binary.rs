@@ -28,7 +28,7 @@ pub(super) fn arms(binary: &BinaryExpr, left: &Node<'_>, right: &Node<'_>) -> Ve
         }
         _ => {}
     }
-    let ratio = part_of_whole(binary, &operator);
+    let ratio = part_of_whole(binary, &operator, left);
     let pairs = left.arms.iter().flat_map(|l| right.arms.iter().map(move |r| (l, r)));
     let arms = pairs.take(MAX_ARMS).map(|(l, r)| {
         let mut arm = match vectors {

@@ -1,16 +1,21 @@
-//! Parts and wholes: expressions that are equal but for the matchers of their selectors.
+//! Expressions that are the same but for what their selectors leave out: a part and its whole.
 
 use std::collections::BTreeSet;
 
-use promql_parser::label::Matcher;
-use promql_parser::parser::{BinaryExpr, Expr, VectorSelector};
+use promql_parser::label::{MatchOp, Matcher};
+use promql_parser::parser::{AggregateExpr, BinaryExpr, Expr, LabelModifier, VectorSelector};
 
+use super::Node;
 use super::interval::Interval;
+use crate::query::metric_name;
 
 /// A part divided by its whole lies between 0 and 1.
-pub(super) fn part_of_whole(binary: &BinaryExpr, operator: &str) -> Option<Interval> {
-    let whole = unfiltered(&binary.rhs);
-    (operator == "/" && grows(&binary.lhs) && is_part_of(&binary.lhs, whole)).then(|| Interval::between(0.0, 1.0))
+pub(super) fn part_of_whole(binary: &BinaryExpr, operator: &str, left: &Node<'_>) -> Option<Interval> {
+    let (part, whole) = (&binary.lhs, unfiltered(&binary.rhs));
+    let never_negative = || left.arms.iter().all(|arm| arm.interval.low >= 0.0);
+    let is_ratio =
+        operator == "/" && grows(part) && never_negative() && (is_part_of(part, whole) || is_share_of(part, whole));
+    is_ratio.then(|| Interval::between(0.0, 1.0))
 }
 
 /// What a comparison with a number filters, as in `part / (whole > 0)`: what is left is the same.
@@ -28,72 +33,142 @@ fn unfiltered(expr: &Expr) -> &Expr {
     }
 }
 
-/// Whether the value adds up what is never negative, so that fewer series give less.
+/// Whether the value adds up others, so that fewer series give less where none is negative.
 fn grows(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(paren) => grows(&paren.expr),
         Expr::Aggregate(aggregate) => {
             matches!(aggregate.op.to_string().as_str(), "sum" | "count")
-                && match aggregate.expr.as_ref() {
-                    Expr::Call(call) => matches!(call.func.name, "rate" | "increase" | "irate"),
-                    _ => aggregate.op.to_string() == "count",
-                }
+                && (matches!(aggregate.expr.as_ref(), Expr::VectorSelector(_))
+                    || is_growth(&aggregate.expr)
+                    || aggregate.op.to_string() == "count")
         }
-        Expr::Call(call) => matches!(call.func.name, "rate" | "increase" | "irate"),
+        call => is_growth(call),
+    }
+}
+
+fn is_growth(expr: &Expr) -> bool {
+    matches!(expr, Expr::Call(call) if matches!(call.func.name, "rate" | "increase" | "irate"))
+}
+
+/// Whether `part` is `whole` with nothing but more matchers, at least one more, or the bucket of a bound where `whole` is
+/// the number of all observations.
+pub fn is_part_of(part: &Expr, whole: &Expr) -> bool {
+    part != whole
+        && same_but_selectors(part, whole, &mut |part, whole| {
+            let of_whole = |matcher: &Matcher| part.matchers.matchers.contains(matcher);
+            (metric_name(part) == metric_name(whole) || is_bucket_of(part, whole))
+                && whole.matchers.matchers.iter().all(of_whole)
+        })
+}
+
+fn is_bucket_of(part: &VectorSelector, whole: &VectorSelector) -> bool {
+    let base = |selector, suffix: &str| metric_name(selector).and_then(|name: &str| name.strip_suffix(suffix));
+    let has_bound = part.matchers.matchers.iter().any(|matcher| matcher.name == "le" && matcher.op == MatchOp::Equal);
+    has_bound && base(part, "_bucket").is_some() && base(part, "_bucket") == base(whole, "_count")
+}
+
+/// `sum by (namespace, status) (x)` of `sum by (namespace) (x)`.
+fn is_share_of(part: &Expr, whole: &Expr) -> bool {
+    match (part, whole) {
+        (Expr::Paren(part), whole) => is_share_of(&part.expr, whole),
+        (part, Expr::Paren(whole)) => is_share_of(part, &whole.expr),
+        (Expr::Aggregate(part), Expr::Aggregate(whole)) => {
+            let finer =
+                by(part).zip(by(whole)).is_some_and(|(part, whole)| whole.iter().all(|label| part.contains(label)));
+            finer && part.op == whole.op && (part.expr == whole.expr || is_part_of(&part.expr, &whole.expr))
+        }
         _ => false,
     }
 }
 
-/// Whether `part` is `whole` with nothing but more matchers, at least one more.
-pub fn is_part_of(part: &Expr, whole: &Expr) -> bool {
-    part != whole
-        && same_but_matchers(part, whole, &mut |part, whole| whole.iter().all(|matcher| part.contains(matcher)))
+/// The labels that an aggregation keeps, where it names them.
+fn by(aggregate: &AggregateExpr) -> Option<&[String]> {
+    match &aggregate.modifier {
+        None => Some(&[]),
+        Some(LabelModifier::Include(labels)) => Some(&labels.labels),
+        Some(LabelModifier::Exclude(_)) => None,
+    }
 }
 
 /// The labels that only one of the two sides matches, or each in its own way, where the two are else the same.
 pub fn differing_matchers(left: &Expr, right: &Expr) -> Option<BTreeSet<String>> {
     let mut labels = BTreeSet::new();
-    let same = same_but_matchers(left, right, &mut |left, right| {
-        let only_left = left.iter().filter(|matcher| !right.contains(matcher));
-        let only_right = right.iter().filter(|matcher| !left.contains(matcher));
+    let same = same_but_selectors(left, right, &mut |left, right| {
+        let (l, r) = (&left.matchers.matchers, &right.matchers.matchers);
+        let only_left = l.iter().filter(|matcher| !r.contains(matcher));
+        let only_right = r.iter().filter(|matcher| !l.contains(matcher));
         labels.extend(only_left.chain(only_right).map(|matcher| matcher.name.clone()));
-        true
+        left.name == right.name
     });
     same.then_some(labels)
 }
 
-/// Whether two expressions are equal but for the matchers of their selectors, which `matchers` compares.
-fn same_but_matchers(left: &Expr, right: &Expr, matchers: &mut impl FnMut(&[Matcher], &[Matcher]) -> bool) -> bool {
+/// Whether two expressions are equal but for their selectors' names and matchers, which `selectors` compares.
+fn same_but_selectors(
+    left: &Expr,
+    right: &Expr,
+    selectors: &mut impl FnMut(&VectorSelector, &VectorSelector) -> bool,
+) -> bool {
+    let mut same_time = |left: &VectorSelector, right: &VectorSelector| {
+        left.offset == right.offset && left.at == right.at && selectors(left, right)
+    };
     match (left, right) {
-        (Expr::Paren(left), right) => same_but_matchers(&left.expr, right, matchers),
-        (left, Expr::Paren(right)) => same_but_matchers(left, &right.expr, matchers),
-        (Expr::VectorSelector(left), Expr::VectorSelector(right)) => same_selector(left, right, matchers),
+        (Expr::Paren(left), right) => same_but_selectors(&left.expr, right, selectors),
+        (left, Expr::Paren(right)) => same_but_selectors(left, &right.expr, selectors),
+        (Expr::VectorSelector(left), Expr::VectorSelector(right)) => same_time(left, right),
         (Expr::MatrixSelector(left), Expr::MatrixSelector(right)) => {
-            left.range == right.range && same_selector(&left.vs, &right.vs, matchers)
+            left.range == right.range && same_time(&left.vs, &right.vs)
         }
         (Expr::Call(left), Expr::Call(right)) => {
             let (l, r) = (&left.args.args, &right.args.args);
             left.func.name == right.func.name
                 && l.len() == r.len()
-                && l.iter().zip(r).all(|(left, right)| same_but_matchers(left, right, matchers))
+                && l.iter().zip(r).all(|(left, right)| same_but_selectors(left, right, selectors))
         }
         (Expr::Aggregate(left), Expr::Aggregate(right)) => {
             left.op == right.op
                 && left.modifier == right.modifier
                 && left.param == right.param
-                && same_but_matchers(&left.expr, &right.expr, matchers)
+                && same_but_selectors(&left.expr, &right.expr, selectors)
         }
         (left, right) => left == right,
     }
 }
 
-fn same_selector(
-    left: &VectorSelector,
-    right: &VectorSelector,
-    matchers: &mut impl FnMut(&[Matcher], &[Matcher]) -> bool,
-) -> bool {
-    left.name == right.name
-        && left.offset == right.offset
-        && left.at == right.at
-        && matchers(&left.matchers.matchers, &right.matchers.matchers)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::parse_expr;
+
+    #[track_caller]
+    fn part(part: &str, whole: &str, expected: bool) {
+        let (part, whole) = (parse_expr(part).unwrap(), parse_expr(whole).unwrap());
+        assert_eq!(is_part_of(&part, &whole) || is_share_of(&part, &whole), expected, "{part} of {whole}");
+    }
+
+    #[test]
+    fn a_part_is_its_whole_with_more_left_out() {
+        part("sum(rate(x{a=\"1\"}[5m]))", "sum((rate(x[5m])))", true);
+        part("sum(rate(x{a=\"1\",b=\"2\"}[5m]))", "sum(rate(x{b=\"2\"}[5m]))", true);
+        part("sum(rate(x{a=\"1\"}[5m]))", "sum(rate(x{b=\"2\"}[5m]))", false);
+        part("sum(rate(x{a=\"1\"}[5m]))", "sum(rate(x[10m]))", false);
+        part("sum(rate(x{a=\"1\"}[5m]))", "sum(rate(y[5m]))", false);
+        part("x{a=\"1\"} offset 5m", "x", false);
+    }
+
+    #[test]
+    fn a_share_keeps_more_labels() {
+        part("sum by (n, a) (x)", "sum by (n) (x)", true);
+        part("sum by (n, a) (x{b=\"1\"})", "sum(x)", true);
+        part("sum by (n) (x)", "sum by (n, a) (x)", false);
+        part("max by (n, a) (x)", "sum by (n) (x)", false);
+    }
+
+    #[test]
+    fn a_bucket_holds_a_part_of_all_observations() {
+        part("sum(rate(h_bucket{le=\"1.0\"}[5m]))", "sum(rate(h_count[5m]))", true);
+        part("sum(rate(h_bucket[5m]))", "sum(rate(h_count[5m]))", false);
+        part("sum(rate(h_bucket{le=\"1.0\"}[5m]))", "sum(rate(g_count[5m]))", false);
+    }
 }
