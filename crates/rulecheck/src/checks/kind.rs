@@ -236,6 +236,19 @@ mod tests {
     }
 
     #[test]
+    fn the_value_of_newborn_counters_is_their_growth() {
+        finds("sum(requests_total unless requests_total offset 5m) > 5", &[]);
+        finds("sum(last_over_time(requests_total[5m]) unless (requests_total offset 5m)) > 5", &[]);
+        for earlier in [
+            "requests_total offset -5m",
+            "requests_total{code=\"500\"} offset 5m",
+            "on (code) requests_total offset 5m",
+        ] {
+            finds(&format!("sum(requests_total unless {earlier}) > 5"), &["query/raw-counter"]);
+        }
+    }
+
+    #[test]
     fn a_quotient_of_totals_hardly_moves() {
         finds("sum(duration_seconds_sum) / sum(duration_seconds_count) > 2", &["query/raw-counter"]);
         finds("sum(rate(duration_seconds_sum[5m])) / sum(rate(duration_seconds_count[5m])) > 2", &[]);

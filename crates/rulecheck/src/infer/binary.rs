@@ -10,7 +10,7 @@ use super::arm::{Arm, Kind, Presence};
 use super::interval::Interval;
 use super::key::Key;
 use super::labels::{Carried, Domain, Label, Labels};
-use super::part::part_of_whole;
+use super::part::{are_newborn, part_of_whole};
 use super::unit::Unit;
 use super::{MAX_ARMS, Node};
 use crate::query::has_variable;
@@ -23,7 +23,12 @@ pub(super) fn arms(binary: &BinaryExpr, left: &Node<'_>, right: &Node<'_>) -> Ve
         "or" => return or(binary, left, right),
         // What the right side takes away is a condition; where it has no series it takes nothing.
         "unless" => {
-            let kept = left.arms.iter().cloned();
+            let newborn = are_newborn(binary);
+            let kept = left.arms.iter().cloned().map(|arm| match arm.kind {
+                Kind::Counter if newborn => Arm { kind: Kind::Rate, ..arm },
+                Kind::Buckets if newborn => Arm { kind: Kind::BucketRate, ..arm },
+                _ => arm,
+            });
             return kept.map(|arm| Arm { presence: Presence::Conditional, ..arm }.step(&step)).collect();
         }
         _ => {}

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use promql_parser::label::{MatchOp, Matcher};
-use promql_parser::parser::{AggregateExpr, BinaryExpr, Expr, LabelModifier, VectorSelector};
+use promql_parser::parser::{AggregateExpr, BinaryExpr, Expr, LabelModifier, Offset, VectorSelector};
 
 use super::Node;
 use super::interval::Interval;
+use super::key::Key;
 use crate::query::metric_name;
 
 /// A part divided by its whole lies between 0 and 1.
@@ -49,6 +50,27 @@ fn grows(expr: &Expr) -> bool {
 
 fn is_growth(expr: &Expr) -> bool {
     matches!(expr, Expr::Call(call) if matches!(call.func.name, "rate" | "increase" | "irate"))
+}
+
+/// `x unless x offset 5m`: the series that were not there 5 minutes ago, so that a counter's whole value grew since.
+pub(super) fn are_newborn(binary: &BinaryExpr) -> bool {
+    let (Some(now), Some(earlier)) = (last_of(&binary.lhs), last_of(&binary.rhs)) else { return false };
+    let is_earlier = matches!(earlier.offset, Some(Offset::Pos(_)));
+    let same = VectorSelector { offset: None, ..earlier.clone() };
+    Key::of(binary.modifier.as_ref()) == Key::Ignoring(Vec::new()) && is_earlier && *now == same
+}
+
+/// The selector whose last samples an expression gives.
+fn last_of(expr: &Expr) -> Option<&VectorSelector> {
+    match expr {
+        Expr::Paren(inner) => last_of(&inner.expr),
+        Expr::VectorSelector(selector) => Some(selector),
+        Expr::Call(call) if call.func.name == "last_over_time" => match call.args.args.first().map(|first| &**first) {
+            Some(Expr::MatrixSelector(matrix)) => Some(&matrix.vs),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Whether `part` is `whole` with nothing but more matchers, at least one more, or the bucket of a bound where `whole` is
