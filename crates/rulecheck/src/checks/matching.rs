@@ -393,6 +393,7 @@ mod tests {
             "{by_status} (rate(runs_total{{status!=\"success\"}}[5m])) / {by_status} (rate(runs_total[5m])) > 0.1"
         );
         finds(&ratio, &["match/self"]);
+        finds("rate(runs_total{status=\"failed\"}[5m]) / (rate(runs_total[5m]) > 0) > 0.1", &["match/self"]);
         finds("memory_bytes - memory_bytes > 0", &["match/self"]);
         finds(
             "rate(runs_total{status=\"failed\"}[5m]) / ignoring (status) group_left () sum without (status) (rate(runs_total[5m])) > 0.1",

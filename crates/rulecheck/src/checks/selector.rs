@@ -8,7 +8,8 @@
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::VectorSelector;
 
-use super::{Query, Settings, regexp};
+use super::{Purpose, Query, Settings, regexp};
+use crate::dashboard::references;
 use crate::finding::Finding;
 use crate::infer::{Carried, Domain, Kind, Labels, Miss, Node, Series, World, bucket_bound, has_variable, miss};
 use crate::query::metric_name;
@@ -74,6 +75,9 @@ impl<'n> Selected<'n> {
             self.labels.iter().copied().filter(|labels| on_job.iter().all(|m| miss(labels, m).is_none())).collect();
         let job_faults = on_job.iter().filter_map(|matcher| self.fault(query, matcher, &self.labels));
         let mut findings: Vec<Finding> = job_faults.collect();
+        if !self.recorded {
+            findings.extend(self.unknown_labels_of_variables(query));
+        }
         if !of_jobs.is_empty() {
             findings.extend(others.iter().filter_map(|matcher| self.fault(query, matcher, &of_jobs)));
         }
@@ -103,6 +107,25 @@ impl<'n> Selected<'n> {
             return Some(self.impossible(query, matcher, &domain));
         }
         self.dead_part(query, matcher, &domain)
+    }
+
+    /// Matchers of a panel that compare a label that is not there with a variable. What a variable that nobody sees holds
+    /// is the dashboard's own matter: it may be empty where there is no such label.
+    fn unknown_labels_of_variables(&self, query: &Query<'_>) -> Vec<Finding> {
+        let Purpose::Panel(dashboard, _) = query.purpose else { return Vec::new() };
+        let is_chosen = |matcher: &&Matcher| {
+            let variables = references(&matcher.value);
+            variables.iter().any(|used| dashboard.variable(used.name).is_some_and(|variable| !variable.hidden))
+        };
+        let unknown = |label: &str| self.labels.iter().all(|labels| labels.carries(label) == Carried::Never);
+        let matchers = self.selector.matchers.matchers.iter().filter(is_chosen).filter(|m| unknown(&m.name));
+        let findings = matchers.map(|matcher| {
+            let (name, label) = (self.name, &matcher.name);
+            let known: Vec<&str> = self.labels.iter().flat_map(|l| l.iter()).map(|(label, _)| label.as_ref()).collect();
+            let message = format!("`{matcher}` matches nothing once a value is chosen: {name} has no label {label}");
+            query.error("query/unknown-label", message).warning().help(help_of("label", label, &known))
+        });
+        findings.collect()
     }
 
     fn unknown_label(
@@ -245,7 +268,7 @@ fn help_of(what: &str, wanted: &str, known: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{finds, of_alert, of_rules};
+    use super::super::testing::{finds, of_alert, of_dashboard, of_rules};
 
     #[track_caller]
     fn says(expr: &str, message: &str) {
@@ -266,6 +289,23 @@ mod tests {
         finds("up{job=\"kube-state-metrics\", pod=\"a\"} == 0", &["query/unknown-label"]);
         finds("up{pod=\"a\"} == 0", &[]);
         finds("rate(runs_total{namespace=~\"$namespace\"}[5m]) > 1", &[]);
+    }
+
+    /// A hidden variable is for installations that have the label: Kubernetes' own dashboards ask for `$cluster` so.
+    #[test]
+    fn a_label_that_is_compared_with_a_variable_must_be_there() {
+        let found = |label: &str, hide: u8| {
+            let board = format!(
+                r#"{{"uid": "b", "title": "B", "schemaVersion": 41,
+                "templating": {{"list": [{{"name": "x", "type": "custom", "query": "a,b", "hide": {hide}}}]}},
+                "panels": [{{"id": 1, "type": "stat", "title": "P", "targets": [{{"refId": "A", "expr": "sum(up{{{label}=\"$x\"}})"}}]}}]}}"#
+            );
+            let found = of_dashboard(&board).into_iter();
+            found.map(|finding| finding.check).filter(|check| check.starts_with("query/")).collect::<Vec<_>>()
+        };
+        assert_eq!(found("instances", 0), ["query/unknown-label"]);
+        assert_eq!(found("instance", 0), [""; 0]);
+        assert_eq!(found("cluster", 2), [""; 0]);
     }
 
     #[test]

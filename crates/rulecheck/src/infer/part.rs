@@ -113,10 +113,11 @@ fn by(aggregate: &AggregateExpr) -> Option<&[String]> {
     }
 }
 
-/// The labels that only one of the two sides matches, or each in its own way, where the two are else the same.
+/// The labels that only one of the two sides matches, or each in its own way, where the two are else the same, but for
+/// a comparison that keeps one above a number.
 pub fn differing_matchers(left: &Expr, right: &Expr) -> Option<BTreeSet<String>> {
     let mut labels = BTreeSet::new();
-    let same = same_but_selectors(left, right, &mut |left, right| {
+    let same = same_but_selectors(unfiltered(left), unfiltered(right), &mut |left, right| {
         let (l, r) = (&left.matchers.matchers, &right.matchers.matchers);
         let only_left = l.iter().filter(|matcher| !r.contains(matcher));
         let only_right = r.iter().filter(|matcher| !l.contains(matcher));
