@@ -160,19 +160,19 @@ fn silent(context: &Context) -> Result<()> {
     let http = "HighHTTPErrorRate, HighHTTPLatency, HighHTTPRequestRate\n";
     says(
         &of("")?,
-        &[&format!("  sources.ingressNginx: {http}"), "  sources.redis: RedisConnectionFailure\n", "QueueBacklog, "],
+        &[&format!("  sources.ingressNginx: {http}"), "  sources.redis: RedisConnectionFailure, ", "QueueBacklog, "],
         &[],
     )?;
-    says(&of(environments)?, &["  sources.redis for dev, production: RedisConnectionFailure\n"], &[])?;
+    says(&of(environments)?, &["  sources.redis for dev, production: RedisConnectionFailure, "], &[])?;
     let one = of(&format!("{environments},{redis}"))?;
     says(
         &one,
-        &["  sources.redis for production: RedisConnectionFailure\n", "sources.ingressNginx for dev, production: "],
+        &["  sources.redis for production: RedisConnectionFailure, ", "sources.ingressNginx for dev, production: "],
         &[],
     )?;
     says(&of(ingress)?, &["sources.redis: "], &["sources.ingressNginx"])?;
     let off = "alerts.overrides.RedisConnectionFailure.enabled=false,alerts.groups.gorax_api.enabled=false";
-    says(&of(off)?, &["QueueBacklog"], &["sources.", "RedisConnectionFailure"])?;
+    says(&of(off)?, &["QueueBacklog", "RedisEvictingKeys"], &["sources.ingressNginx", "RedisConnectionFailure"])?;
     // The info alert goes, and so do the queue's warnings.
     says(
         &of("alerts.minSeverity=critical")?,
