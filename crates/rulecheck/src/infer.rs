@@ -35,7 +35,7 @@ pub use selector::{Miss, bucket_bound, miss};
 pub use unit::Unit;
 pub use world::{Series, World};
 
-/// More arms than any person writes; the rest of a longer `or` is not looked at.
+/// More arms than any person writes. Of a longer `or`, the rest is not looked at, so that anything may be there.
 const MAX_ARMS: usize = 32;
 
 /// One node of an expression with what is known of its result. Parentheses have no node of their own.
@@ -125,8 +125,22 @@ pub fn infer<'a>(world: &World<'_>, expr: &'a Expr) -> Node<'a> {
             node(arguments, arms)
         }
     };
-    inferred.arms.truncate(MAX_ARMS);
+    if inferred.arms.len() > MAX_ARMS {
+        inferred.arms.truncate(MAX_ARMS);
+        inferred.arms.push(Arm::unknown(None));
+    }
     inferred
+}
+
+/// The arms that can have a value. Of several jobs that expose a metric, those count that a matcher or the other side of
+/// an operator leaves; if none is left, one arm says why.
+fn alive_or_first(mut arms: Vec<Arm>) -> Vec<Arm> {
+    if arms.iter().any(Arm::is_alive) {
+        arms.retain(Arm::is_alive);
+    } else {
+        arms.truncate(1);
+    }
+    arms
 }
 
 fn negated(mut arm: Arm) -> Arm {
@@ -224,6 +238,36 @@ groups:
         one("foreign{a!=\"\"}", "a, … | unknown | an unknown unit | any number | only while a condition holds");
         one("info{deployment!=\"\"}", "deployment, namespace | a gauge | a ratio | 1 | while its target is scraped");
         assert_eq!(arms("up").len(), 2);
+    }
+
+    /// kube-state-metrics brings the namespace of what it tells of, and is a target in a namespace of its own.
+    #[test]
+    fn a_target_may_have_the_labels_that_its_metrics_bring() {
+        let text = "jobs:\n  ksm: {scrape_interval: 15s, target_labels: [service]}\nmetrics:\n  pods: {type: gauge, unit: pods, jobs: [ksm], emitted: live, labels: {namespace: {}, phase: {}}}\n";
+        let contract = Contract::parse([("m.yaml", text)], &mut Vec::new());
+        let world = World::new(&contract, &[]);
+        let expr = parse_expr("up").unwrap();
+        assert_eq!(infer(&world, &expr).arms[0].labels.to_string(), "job (ksm), namespace?, service");
+    }
+
+    /// Six jobs on both sides are 36 pairs, of which six can meet.
+    #[test]
+    fn a_metric_of_many_jobs_meets_itself_job_by_job() {
+        let jobs: String = (0..6).map(|n| format!("  j{n}: {{scrape_interval: 15s}}\n")).collect();
+        let text = format!(
+            "jobs:\n{jobs}metrics:\n  m: {{type: gauge, unit: x, jobs: [j0, j1, j2, j3, j4, j5], emitted: live}}\n"
+        );
+        let contract = Contract::parse([("m.yaml", text.as_str())], &mut Vec::new());
+        let world = World::new(&contract, &[]);
+        let expr = parse_expr("sum by (job) (m) / sum by (job) (m) > 1").unwrap();
+        let node = infer(&world, &expr);
+        assert_eq!((node.arms.len(), node.alive().count()), (6, 6));
+    }
+
+    #[test]
+    fn of_a_long_or_anything_may_be_the_rest() {
+        let text = vec!["sum(memory_bytes)"; 40].join(" or ");
+        assert!(arms(&text).last().is_some_and(|arm| arm.starts_with("… | unknown")));
     }
 
     #[test]

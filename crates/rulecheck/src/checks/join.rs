@@ -41,7 +41,8 @@ fn joined(
 }
 
 fn never_there(query: &Query<'_>, (node, side): Side<'_, '_>, label: &str, group: &str) -> Option<Finding> {
-    if node.alive().any(|arm| arm.labels.carries(label) != Carried::Never) {
+    // A name that is not there to be copied leaves no hole.
+    if label == "__name__" || node.alive().any(|arm| arm.labels.carries(label) != Carried::Never) {
         return None;
     }
     let why = node.alive().next()?.labels.why_never(label);
@@ -130,6 +131,7 @@ mod tests {
         let join = |label: &str| format!("memory_bytes * on (namespace) group_left ({label}) environment_info > 5");
         finds(&join("version"), &["match/group-label"]);
         finds(&join("deployment"), &[]);
+        finds(&join("__name__"), &[]);
         assert!(of_alert(&join("version"))[0].contains("environment_info has no such label"));
         finds("environment_info * on (namespace) group_right (deployment) memory_bytes > 5", &[]);
     }

@@ -87,7 +87,12 @@ fn missing(place: &Place<'_, '_>, used: &LabelUse) -> Option<Finding> {
         Some(Lack::Recorded { .. }) => "record/dropped-label",
         _ => "alert/template-label",
     };
-    Some(place.error(check, &message).help(help))
+    let finding = place.error(check, &message).help(help);
+    // Of some jobs the same series has it: only their alerts read as they should.
+    let same = |other: &Arm| {
+        (origin(other), other.kind) == (origin(arm), arm.kind) && other.labels.carries(label) != Carried::Never
+    };
+    Some(if place.query.node.alive().any(same) { finding.warning() } else { finding })
 }
 
 fn origin(arm: &Arm) -> String {
@@ -164,6 +169,7 @@ fn queried(world: &World<'_>, settings: &Settings, place: &Place<'_, '_>, text: 
 #[cfg(test)]
 mod tests {
     use super::super::testing::of_rules;
+    use crate::finding::Severity;
 
     /// What is found about an alert with this expression and this text.
     fn found(expr: &str, text: &str) -> Vec<(&'static str, String)> {
@@ -193,6 +199,19 @@ mod tests {
         finds("active_runs > 5", "{{ index $labels \"queue\" }}", &["alert/template-label"]);
         let (_, message) = &found("sum by (namespace) (active_runs) > 5", "{{ $labels.tenant }}")[0];
         assert_eq!(message, "`$labels.tenant` is empty: `sum by (namespace)` drops it");
+    }
+
+    #[test]
+    fn a_label_that_only_some_jobs_have_is_a_warning() {
+        let severity = |expr: &str| {
+            let rule = format!(
+                "      - {{alert: A, expr: '{expr}', for: 5m, labels: {{severity: info}}, annotations: {{summary: \"{{{{ $labels.pod }}}}\"}}}}\n"
+            );
+            of_rules(&rule).iter().map(|finding| finding.severity).collect::<Vec<_>>()
+        };
+        assert_eq!(severity("up == 0"), [Severity::Warning]);
+        assert_eq!(severity("up{job=\"kube-state-metrics\"} == 0"), [Severity::Error]);
+        assert_eq!(severity("up{job=\"api\"} == 0 or absent(up{job=\"api\"})"), [Severity::Error]);
     }
 
     #[test]

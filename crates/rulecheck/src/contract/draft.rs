@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::Kind;
 use super::compare::{bounds, own_labels, quoted};
 use crate::exposition::{Exposition, Family};
-use crate::rules::is_metric_name;
+use crate::rules::{is_label_name, is_metric_name};
 
 /// Units that a metric's name ends in, as Prometheus' naming guide has them.
 const UNITS: [&str; 10] =
@@ -64,10 +64,16 @@ fn metric(text: &mut String, job: &str, family: &Family) {
             values.insert(value);
         }
     }
-    if !labels.is_empty() {
-        line(text, "    labels:");
+    match labels.keys().any(|label| is_label_name(label)) {
+        true => line(text, "    labels:"),
+        false if labels.is_empty() => {}
+        false => line(text, "    labels: {}"),
     }
     for (label, (holders, values)) in labels {
+        if !is_label_name(label) {
+            line(text, &format!("      # Left out, since its name is not of the classic form: {label:?}"));
+            continue;
+        }
         let open = if holders < family.samples.len() { "{optional: true}" } else { "{}" };
         line(text, &format!("      {}: {open}  # {}", key(label), quoted(&values)));
     }
@@ -154,6 +160,21 @@ mod tests {
 ";
         assert!(text.ends_with(expected), "{text}");
         assert!(check("").ends_with("metrics: {}\n"));
+    }
+
+    #[test]
+    fn a_label_that_is_only_written_in_quotes_is_left_out() {
+        let left_out = |labels: &str| {
+            let text = draft("j", &Exposition::parse(&format!("m{{{labels}}} 1\n")).unwrap());
+            let mut findings = Vec::new();
+            Contract::parse([("draft.yaml", text.as_str())], &mut findings);
+            assert_eq!(findings, [], "{text}");
+            text
+        };
+        let only = left_out("\"0.b\"=\"x\"");
+        let expected = "    labels: {}\n      # Left out, since its name is not of the classic form: \"0.b\"\n";
+        assert!(only.ends_with(expected), "{only}");
+        assert!(left_out("a=\"y\",\"0.b\"=\"x\"").contains("    labels:\n      # Left out"));
     }
 
     proptest! {

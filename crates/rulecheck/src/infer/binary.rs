@@ -12,7 +12,7 @@ use super::key::Key;
 use super::labels::{Carried, Domain, Label, Labels};
 use super::part::{are_newborn, part_of_whole};
 use super::unit::Unit;
-use super::{MAX_ARMS, Node};
+use super::{Node, alive_or_first};
 use crate::query::has_variable;
 
 pub(super) fn arms(binary: &BinaryExpr, left: &Node<'_>, right: &Node<'_>) -> Vec<Arm> {
@@ -35,7 +35,7 @@ pub(super) fn arms(binary: &BinaryExpr, left: &Node<'_>, right: &Node<'_>) -> Ve
     }
     let ratio = part_of_whole(binary, &operator, left);
     let pairs = left.arms.iter().flat_map(|l| right.arms.iter().map(move |r| (l, r)));
-    let arms = pairs.take(MAX_ARMS).map(|(l, r)| {
+    let arms = pairs.map(|(l, r)| {
         let mut arm = match vectors {
             (true, true) if operator == "and" => and(binary, l, r),
             (true, true) => joined(binary, &operator, l, r),
@@ -45,7 +45,7 @@ pub(super) fn arms(binary: &BinaryExpr, left: &Node<'_>, right: &Node<'_>) -> Ve
         arm.interval = ratio.unwrap_or(arm.interval);
         arm.step(&step)
     });
-    arms.collect()
+    alive_or_first(arms.collect())
 }
 
 fn is_vector(expr: &Expr) -> bool {

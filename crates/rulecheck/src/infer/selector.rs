@@ -6,6 +6,7 @@ use std::rc::Rc;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::VectorSelector;
 
+use super::alive_or_first;
 use super::arm::Arm;
 use super::labels::{Carried, Domain, Label, Labels};
 use super::world::World;
@@ -22,15 +23,6 @@ pub(super) fn arms(world: &World<'_>, selector: &VectorSelector) -> Vec<Arm> {
     // Of several jobs, those count that the matchers leave; if none is left, one arm says why.
     let of_jobs = alive_or_first(world.arms(name).iter().map(|arm| matched(arm.clone(), &job)).collect());
     alive_or_first(of_jobs.into_iter().map(|arm| matched(arm, &others).step(&step)).collect())
-}
-
-fn alive_or_first(mut arms: Vec<Arm>) -> Vec<Arm> {
-    if arms.iter().any(Arm::is_alive) {
-        arms.retain(Arm::is_alive);
-    } else {
-        arms.truncate(1);
-    }
-    arms
 }
 
 fn matched(mut arm: Arm, matchers: &[Matcher]) -> Arm {

@@ -183,7 +183,30 @@ impl<'a> World<'a> {
             return vec![arm];
         }
         arm.labels = Labels::none(format!("{name} has no such label"));
-        self.contract.jobs.keys().map(|job| self.with_target(arm.clone(), name, None, job)).collect()
+        let honoured = self.honoured();
+        let of_job = |job: &String| {
+            let mut arm = arm.clone();
+            for label in honoured.get(job.as_str()).into_iter().flatten() {
+                arm.labels.set(*label, Label::default());
+            }
+            self.with_target(arm, name, None, job)
+        };
+        self.contract.jobs.keys().map(of_job).collect()
+    }
+
+    /// The labels of targets in Kubernetes that metrics of a job bring themselves. Where the job's monitor honours them, the
+    /// contract does not list them among the target's, but what Prometheus makes for the target may have them.
+    fn honoured(&self) -> BTreeMap<&'a str, BTreeSet<&'static str>> {
+        const OF_TARGETS: [&str; 6] = ["namespace", "pod", "container", "service", "endpoint", "node"];
+        let mut honoured: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for metric in self.contract.metrics.values() {
+            for label in OF_TARGETS.into_iter().filter(|label| metric.labels.contains_key(*label)) {
+                for job in &metric.jobs {
+                    honoured.entry(job.as_str()).or_default().insert(label);
+                }
+            }
+        }
+        honoured
     }
 
     /// The names of the alerts among the checked files.
