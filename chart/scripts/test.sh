@@ -4,8 +4,8 @@
 # takes minutes to come about, so failures are final only when the time is over.
 #
 # Variables: PROMETHEUS_URL, NAMESPACES (of named environments; none with discovery), GROUPS_OF_RULES, WAIT_SECONDS,
-# RELEASE and RELEASE_NAMESPACE; and where dashboards are checked GRAFANA_URL, GRAFANA_SECRET, GRAFANA_USER,
-# GRAFANA_PASSWORD and DASHBOARDS.
+# RELEASE, RELEASE_NAMESPACE and FULLNAME, with which the names of the release's objects begin; and where dashboards are
+# checked GRAFANA_URL, GRAFANA_SECRET, GRAFANA_USER, GRAFANA_PASSWORD and DASHBOARDS.
 set -u
 
 # An answer may hold backslashes, which some shells' echo would interpret; so only fixed text is echoed.
@@ -79,26 +79,34 @@ check_environment() {
     fi
 }
 
+# The group of this release, of the groups of that name in an answer of Prometheus: another release has the same groups.
+# The operator names the file that Prometheus reads after the PrometheusRule's namespace and name.
+own_group() {
+    sed 's/{"name":"[^"]*","file":"/\
+&/g' | grep -E "^\{\"name\":\"$1\",\"file\":\"[^\"]*/$RELEASE_NAMESPACE-$FULLNAME-(configuration|rules-)"
+}
+
 check_group() {
     if ! answer=$(ask --data-urlencode "rule_group[]=$1" "$PROMETHEUS_URL/api/v1/rules"); then
         wrong "Prometheus does not tell of its group $1: $answer"
         return
     fi
-    case $answer in
+    group=$(printf '%s\n' "$answer" | own_group "$1")
+    case $group in
+    '')
+        wrong "Prometheus has not loaded the group $1 of this release" \
+            "does Prometheus select our rules? helm get notes $RELEASE --namespace $RELEASE_NAMESPACE" \
+            "did the operator refuse them? kubectl get events --namespace $RELEASE_NAMESPACE --field-selector involvedObject.kind=PrometheusRule"
+        ;;
     *'"health":"err"'*)
         wrong "rules of the group $1 cannot be evaluated" \
-            "$(printf '%s\n' "$answer" | grep -oE '"lastError":"([^"\\]|\\.)+"' | sort -u)"
+            "$(printf '%s\n' "$group" | grep -oE '"lastError":"([^"\\]|\\.)+"' | sort -u)"
         ;;
     *'"health":"unknown"'*)
         wrong "rules of the group $1 have not been evaluated yet" "try again in a minute"
         ;;
-    *"\"name\":\"$1\""*)
-        ok "the rules of the group $1 are loaded and evaluated"
-        ;;
     *)
-        wrong "Prometheus has not loaded the group $1" \
-            "does Prometheus select our rules? helm get notes $RELEASE --namespace $RELEASE_NAMESPACE" \
-            "did the operator refuse them? kubectl get events --namespace $RELEASE_NAMESPACE --field-selector involvedObject.kind=PrometheusRule"
+        ok "the rules of the group $1 are loaded and evaluated"
         ;;
     esac
 }

@@ -16,7 +16,8 @@ scripts/test.sh; and where dashboards are checked `grafana`, the Secret with its
     "GROUPS_OF_RULES" (include "gorax-monitoring.groups" .)
     "WAIT_SECONDS" (toString $tests.waitSeconds)
     "RELEASE" .Release.Name
-    "RELEASE_NAMESPACE" .Release.Namespace -}}
+    "RELEASE_NAMESPACE" .Release.Namespace
+    "FULLNAME" (include "gorax-monitoring.fullname" .) -}}
 {{- $settings := dict "prometheusUrl" (ternary $prometheus "" $tests.enabled) "environment" $environment -}}
 {{- $grafana := $tests.grafanaUrl | default (include "gorax-monitoring.stackUrl" $stack.grafana) | trimSuffix "/" -}}
 {{- if and $settings.prometheusUrl $grafana .Values.dashboards.enabled -}}

@@ -101,6 +101,13 @@ fn groups(context: &Context, helm: Tool) -> Result<()> {
         let rendered_groups: BTreeSet<&str> = groups.map(|group| text_at(group, "name")).collect();
         let asked = variable(pod, "GROUPS_OF_RULES");
         ensure!(asked.split(' ').collect::<BTreeSet<_>>() == rendered_groups, "{set}: it asks for {asked}");
+        let fullname = variable(pod, "FULLNAME");
+        for object in rendered.of_kind("PrometheusRule") {
+            let name = text_at(&object["metadata"], "name");
+            let known = name.strip_prefix(&format!("{fullname}-"));
+            let known = known.is_some_and(|rest| rest == "configuration" || rest.starts_with("rules-"));
+            ensure!(known, "{set}: it does not take {name} for a PrometheusRule of this release");
+        }
         let asked = variable(pod, "DASHBOARDS");
         let there = rendered
             .of_kind("ConfigMap")

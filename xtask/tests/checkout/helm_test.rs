@@ -7,6 +7,8 @@ use crate::server::{Answer, Server};
 
 const TARGETS: &str = r#"up{job="gorax-api",namespace="gorax-prod"}"#;
 const ENVIRONMENT: &str = r#"gorax:environment:info{namespace="gorax-prod"}"#;
+const OWN: &str = "obs-gorax-monitoring";
+const OTHER: &str = "prod-gorax-monitoring";
 const PASSWORD: &str = r#"p"a\ss"#;
 const DASHBOARD: &str = "/api/dashboards/uid/gorax-overview";
 
@@ -17,7 +19,7 @@ fn healthy() -> Server {
     counts(&server, TARGETS, &[3]);
     counts(&server, &format!("{TARGETS} == 1"), &[3]);
     counts(&server, ENVIRONMENT, &[1]);
-    server.answer("/api/v1/rules", &[rules(r#""health":"ok","lastError":"""#)]);
+    server.answer("/api/v1/rules", &[rules(&[(OWN, r#""health":"ok","lastError":"""#)])]);
     server.answer(DASHBOARD, &[Answer::ok("{}")]);
     server
 }
@@ -33,9 +35,14 @@ fn series(result: &str) -> Answer {
     Answer::ok(format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{result}]}}}}"#))
 }
 
-fn rules(health: &str) -> Answer {
-    let group = format!(r#"{{"name":"gorax_api","file":"f","rules":[{{"name":"HighHTTPErrorRate",{health}}}]}}"#);
-    Answer::ok(format!(r#"{{"status":"success","data":{{"groups":[{group}]}}}}"#))
+/// The group gorax_api of each release, by how the names of its objects begin, with the health of its rule.
+fn rules(releases: &[(&str, &str)]) -> Answer {
+    let group = |(fullname, health): &(&str, &str)| {
+        let file = format!("/etc/prometheus/rules/rulefiles-0/monitoring-{fullname}-rules-api-9a0b5149.yaml");
+        format!(r#"{{"name":"gorax_api","file":"{file}","rules":[{{"name":"HighHTTPErrorRate",{health}}}]}}"#)
+    };
+    let groups: Vec<String> = releases.iter().map(group).collect();
+    Answer::ok(format!(r#"{{"status":"success","data":{{"groups":[{}]}}}}"#, groups.join(",")))
 }
 
 /// The path of an instant query.
@@ -58,7 +65,8 @@ fn run(server: &Server, variables: &[(&str, &str)]) -> Option<(bool, String)> {
     ]);
     command.envs([("GRAFANA_SECRET", "login"), ("GRAFANA_USER", "admin"), ("GRAFANA_PASSWORD", PASSWORD)]);
     command.envs([("NAMESPACES", "gorax-prod"), ("GROUPS_OF_RULES", "gorax_api"), ("WAIT_SECONDS", "0")]);
-    command.envs([("RELEASE", "obs"), ("RELEASE_NAMESPACE", "monitoring")]).envs(variables.iter().copied());
+    command.envs([("RELEASE", "obs"), ("RELEASE_NAMESPACE", "monitoring"), ("FULLNAME", OWN)]);
+    command.envs(variables.iter().copied());
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert_eq!(String::from_utf8_lossy(&stderr), "", "the script must not stumble");
     let text = String::from_utf8(stdout).unwrap();
@@ -131,14 +139,31 @@ fn each_failure_says_what_is_wrong_and_where_to_look() {
 #[test]
 fn rules_must_be_loaded_evaluated_and_healthy() {
     let server = healthy();
-    server.answer("/api/v1/rules", &[rules(r#""health":"err","lastError":"label \"x\": many-to-many\n""#)]);
+    server.answer("/api/v1/rules", &[rules(&[(OWN, r#""health":"err","lastError":"label \"x\": many-to-many\n""#)])]);
     fails(&server, &[], &["FAIL  rules of the group gorax_api cannot be evaluated", r#"label \"x\": many-to-many\n""#]);
-    server.answer("/api/v1/rules", &[rules(r#""health":"unknown""#)]);
+    server.answer("/api/v1/rules", &[rules(&[(OWN, r#""health":"unknown""#)])]);
     fails(&server, &[], &["FAIL  rules of the group gorax_api have not been evaluated yet"]);
     server.answer("/api/v1/rules", &[Answer::ok(r#"{"status":"success","data":{"groups":[]}}"#)]);
     fails(&server, &[], &["FAIL  Prometheus has not loaded the group gorax_api", "kubectl get events"]);
     server.answer("/api/v1/rules", &[Answer::status(503)]);
     fails(&server, &[], &["FAIL  Prometheus does not tell of its group gorax_api: curl: (22)"]);
+}
+
+#[test]
+fn the_groups_of_another_release_are_not_taken_for_our_own() {
+    let server = healthy();
+    server.answer("/api/v1/rules", &[rules(&[(OTHER, r#""health":"ok""#)])]);
+    fails(&server, &[], &["FAIL  Prometheus has not loaded the group gorax_api of this release"]);
+    let broken = (OTHER, r#""health":"err","lastError":"theirs""#);
+    for both in [[broken, (OWN, r#""health":"ok""#)], [(OWN, r#""health":"ok""#), broken]] {
+        server.answer("/api/v1/rules", &[rules(&both)]);
+        let Some((succeeded, text)) = run(&server, &[]) else { return };
+        assert!(succeeded && !text.contains("theirs"), "{text}");
+    }
+    // Of releases that are called gorax-monitoring and gorax-monitoring-two, one name begins with the other.
+    server.answer("/api/v1/rules", &[rules(&[("gorax-monitoring-two", r#""health":"ok""#)])]);
+    let variables = [("FULLNAME", "gorax-monitoring")];
+    fails(&server, &variables, &["FAIL  Prometheus has not loaded the group gorax_api of this release"]);
 }
 
 #[test]
