@@ -157,7 +157,8 @@ fn silent(context: &Context) -> Result<()> {
     let environments = "gorax.environments.production.namespace=gorax-prod,gorax.environments.dev.namespace=gorax-dev";
     let redis = "sources.redis.a.environment=dev,sources.redis.a.address=redis:9121";
     let ingress = "sources.ingressNginx.a.environment=gorax-prod,sources.ingressNginx.a.address=nginx:10254";
-    let http = "HighHTTPErrorRate, HighHTTPLatency, HighHTTPRequestRate\n";
+    let http =
+        "APIErrorBudgetBurnsFast, APIErrorBudgetBurnsSlowly, HighHTTPErrorRate, HighHTTPLatency, HighHTTPRequestRate\n";
     says(
         &of("")?,
         &[&format!("  sources.ingressNginx: {http}"), "  sources.redis: RedisConnectionFailure, ", "QueueBacklog, "],
@@ -171,7 +172,7 @@ fn silent(context: &Context) -> Result<()> {
         &[],
     )?;
     says(&of(ingress)?, &["sources.redis: "], &["sources.ingressNginx"])?;
-    let off = "alerts.overrides.RedisConnectionFailure.enabled=false,alerts.groups.gorax_api.enabled=false";
+    let off = "alerts.overrides.RedisConnectionFailure.enabled=false,alerts.groups.gorax_api.enabled=false,alerts.groups.gorax_slo.enabled=false";
     says(&of(off)?, &["QueueBacklog", "RedisEvictingKeys"], &["sources.ingressNginx", "RedisConnectionFailure"])?;
     // The info alert goes, and so do the queue's warnings.
     says(
