@@ -8,6 +8,7 @@ mod mutators;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use mutators::{MUTATORS, Mutator, Part};
 use regex::{Captures, Regex};
@@ -153,22 +154,24 @@ type Found = Vec<(&'static str, String)>;
 
 /// Files that are checked together.
 struct World {
-    contract: Contract,
+    contract: Rc<Contract>,
     rules: Vec<RuleFile>,
+    /// How many of the rule files are changed; what they need comes behind them.
+    changed: usize,
     boards: Vec<Dashboard>,
     /// The texts of the dashboards.
     texts: Vec<(String, String)>,
 }
 
 impl World {
-    fn new(contract: Contract, files: &[(String, String)]) -> World {
+    fn new(contract: &Rc<Contract>, changed: usize, files: &[(String, String)]) -> World {
         let mut findings = Vec::new();
         let texts: Vec<(String, String)> = files.iter().filter(|(path, _)| path.ends_with(".json")).cloned().collect();
         let rules = files.iter().filter(|(_, text)| text.contains("groups:"));
         let rules = rules.filter_map(|(path, text)| RuleFile::parse(path, text, &mut findings)).collect();
         let boards = texts.iter().filter_map(|(path, text)| Dashboard::parse(path, text, &mut findings)).collect();
         assert_eq!(findings, [], "the files are readable");
-        World { contract, rules, boards, texts }
+        World { contract: contract.clone(), rules, changed, boards, texts }
     }
 
     fn findings(&self) -> Found {
@@ -179,7 +182,7 @@ impl World {
     /// What is found with each changed rule, which is named.
     fn with_rules_changed(&mut self, changes: &Changes<'_>) -> Vec<(String, Found)> {
         let mut all = Vec::new();
-        for (file, group, index) in places(&self.rules) {
+        for (file, group, index) in places(&self.rules[..self.changed]) {
             for (field, text) in changes.of_rule(&self.rules[file].groups[group].rules[index]) {
                 let rule = &mut self.rules[file].groups[group].rules[index];
                 let name = format!("{}: {}", rule.name, text.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -230,26 +233,36 @@ fn places(files: &[RuleFile]) -> Vec<(usize, usize, usize)> {
     places
 }
 
-/// The repository's files with its contract, and each passing example with the examples' contract.
+/// Each of the repository's rule files with the recording rules that it may read, and its dashboards, with its contract;
+/// and each passing example with the examples' contract.
 fn worlds() -> Vec<World> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository");
-    let own = [read(&root.join("alerts"), "yaml"), read(&root.join("dashboards"), "json")].concat();
-    let mut worlds = vec![World::new(contract(&read(&root.join("metrics"), "yaml")), &own)];
+    let own = contract(&read(&root.join("metrics"), "yaml"));
+    let rules = read(&root.join("alerts"), "yaml");
+    let recorders = || rules.iter().filter(|(_, text)| text.contains("- record: ")).cloned();
+    let with_recorders = |file: &(String, String)| -> Vec<(String, String)> {
+        [file.clone()].into_iter().chain(recorders().filter(|other| other != file)).collect()
+    };
+    let mut worlds: Vec<World> = rules.iter().map(|file| World::new(&own, 1, &with_recorders(file))).collect();
+    let boards: Vec<(String, String)> = recorders().chain(read(&root.join("dashboards"), "json")).collect();
+    worlds.push(World::new(&own, 0, &boards));
+    let of_examples = contract(&read(&root.join("docs/checks"), "yaml"));
     for (path, text) in read(&root.join("docs/checks"), "md") {
         let passes = text.split_once("## Passes").map_or("", |(_, rest)| rest.split("\n## ").next().unwrap_or(""));
         let blocks = passes.split("```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
         let files: Vec<(String, String)> =
             blocks.map(|(kind, body)| (format!("{path}.{kind}"), body.to_owned())).collect();
-        worlds.push(World::new(contract(&read(&root.join("docs/checks"), "yaml")), &files));
+        let changed = files.iter().filter(|(_, text)| text.contains("groups:")).count();
+        worlds.push(World::new(&of_examples, changed, &files));
     }
     worlds
 }
 
-fn contract(files: &[(String, String)]) -> Contract {
+fn contract(files: &[(String, String)]) -> Rc<Contract> {
     let mut findings = Vec::new();
     let contract = Contract::parse(files.iter().map(|(path, text)| (path.as_str(), text.as_str())), &mut findings);
     assert_eq!(findings, [], "the contract is readable");
-    contract
+    Rc::new(contract)
 }
 
 /// The files of one extension right in a folder, sorted; dashboards' exceptions are none of them.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use promql_parser::parser::{Expr, LabelModifier};
 use promql_parser::util::display_duration;
 
+use super::selector::is_chosen;
 use super::{Query, Settings};
 use crate::finding::Finding;
 use crate::infer::{Arm, Carried, Lack, Node, Series, World, has_variable};
@@ -128,8 +129,8 @@ fn dropped(world: &World<'_>, query: &Query<'_>) -> Vec<Finding> {
                 continue;
             }
             let lack = arms.first().and_then(|arm| arm.labels.lack(label));
-            // A variable for a label that this installation has nowhere is empty, and takes everything.
-            if has_variable(&matcher.value) && matches!(lack, Some(Lack::Source(_))) {
+            let is_empty = has_variable(&matcher.value) && !is_chosen(query, matcher);
+            if is_empty && matches!(lack, Some(Lack::Source(_))) {
                 continue;
             }
             let why = match lack {

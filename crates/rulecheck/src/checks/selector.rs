@@ -51,6 +51,14 @@ fn of_node(world: &World<'_>, query: &Query<'_>, node: &Node<'_>) -> Vec<Finding
     }
 }
 
+/// Whether people choose what the matcher of a panel asks for. What a variable that nobody sees holds is the dashboard's
+/// own matter: it may be empty where there is no such label.
+pub(super) fn is_chosen(query: &Query<'_>, matcher: &Matcher) -> bool {
+    let Purpose::Panel(dashboard, _) = query.purpose else { return false };
+    let is_seen = |name: &str| dashboard.variable(name).is_some_and(|variable| !variable.hidden);
+    references(&matcher.value).iter().any(|used| is_seen(used.name))
+}
+
 impl<'n> Selected<'n> {
     fn matchers(&self) -> impl Iterator<Item = &'n Matcher> {
         let matchers = &self.selector.matchers.matchers;
@@ -109,16 +117,10 @@ impl<'n> Selected<'n> {
         self.dead_part(query, matcher, &domain)
     }
 
-    /// Matchers of a panel that compare a label that is not there with a variable. What a variable that nobody sees holds
-    /// is the dashboard's own matter: it may be empty where there is no such label.
+    /// Matchers of a panel that compare a label that is not there with a variable.
     fn unknown_labels_of_variables(&self, query: &Query<'_>) -> Vec<Finding> {
-        let Purpose::Panel(dashboard, _) = query.purpose else { return Vec::new() };
-        let is_chosen = |matcher: &&Matcher| {
-            let variables = references(&matcher.value);
-            variables.iter().any(|used| dashboard.variable(used.name).is_some_and(|variable| !variable.hidden))
-        };
         let unknown = |label: &str| self.labels.iter().all(|labels| labels.carries(label) == Carried::Never);
-        let matchers = self.selector.matchers.matchers.iter().filter(is_chosen).filter(|m| unknown(&m.name));
+        let matchers = self.selector.matchers.matchers.iter().filter(|m| is_chosen(query, m) && unknown(&m.name));
         let findings = matchers.map(|matcher| {
             let (name, label) = (self.name, &matcher.name);
             let known: Vec<&str> = self.labels.iter().flat_map(|l| l.iter()).map(|(label, _)| label.as_ref()).collect();

@@ -266,9 +266,11 @@ fn unit_of_origins(origins: &[Rc<Origin>]) -> Unit {
 fn label_replace(mut arm: Arm, arguments: &[Node<'_>]) -> Arm {
     let text = |position| string(arguments.get(position)).unwrap_or_default();
     let (to, replacement, from, pattern) = (text(1), text(2), text(3), text(4));
-    let Ok(regex) = Regex::new(&format!("^(?s:{pattern})$")) else { return arm };
     let Replaced { domain, misses, empties } = match source_values(&arm.labels, from) {
-        Some(values) => replaced_one_by_one(&values, &regex, replacement),
+        Some(values) => match Regex::new(&format!("^(?s:{pattern})$")) {
+            Ok(regex) => replaced_one_by_one(&values, &regex, replacement),
+            Err(_) => return arm,
+        },
         None => replaced_unseen(&arm.labels, from, pattern, replacement),
     };
     let before = match arm.labels.carries(to) {

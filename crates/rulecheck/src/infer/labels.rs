@@ -196,11 +196,12 @@ impl fmt::Display for Lack {
 /// The labels of an arm of an expression, the metric's name aside.
 #[derive(Debug, Clone, Default)]
 pub struct Labels {
-    known: BTreeMap<Rc<str>, Label>,
+    // Most steps leave the labels as they are, so their maps are shared until one changes.
+    known: Rc<BTreeMap<Rc<str>, Label>>,
     /// Whether there may be labels that nobody declared.
     open: bool,
     /// Why a label is not there any more, for those that were.
-    dropped: BTreeMap<Rc<str>, Lack>,
+    dropped: Rc<BTreeMap<Rc<str>, Lack>>,
     /// Why there are no others, where the set is closed.
     closed_by: Option<Lack>,
 }
@@ -261,7 +262,7 @@ impl Labels {
 
     /// Notes that the steps so far are those of a recording rule.
     pub fn recorded_as(&mut self, record: &Rc<str>) {
-        for lack in self.dropped.values_mut().chain(&mut self.closed_by) {
+        for lack in Rc::make_mut(&mut self.dropped).values_mut().chain(&mut self.closed_by) {
             if let Lack::Step(step) = lack {
                 *lack = Lack::Recorded { record: record.clone(), step: step.clone() };
             }
@@ -271,8 +272,10 @@ impl Labels {
     /// Sets a label.
     pub fn set(&mut self, name: impl Into<Rc<str>>, label: Label) {
         let name = name.into();
-        self.dropped.remove(&name);
-        self.known.insert(name, label);
+        if self.dropped.contains_key(&name) {
+            Rc::make_mut(&mut self.dropped).remove(&name);
+        }
+        Rc::make_mut(&mut self.known).insert(name, label);
     }
 
     /// Takes a label away; `step` is what did it.
@@ -280,8 +283,8 @@ impl Labels {
         if self.carries(name) == Carried::Never {
             return;
         }
-        self.known.remove(name);
-        self.dropped.insert(name.into(), Lack::Step(step.clone()));
+        Rc::make_mut(&mut self.known).remove(name);
+        Rc::make_mut(&mut self.dropped).insert(name.into(), Lack::Step(step.clone()));
     }
 
     /// Keeps only the labels for which `keep` holds. `others` says whether unknown ones may stay.
@@ -315,7 +318,7 @@ impl Labels {
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = Vec::new();
-        for (name, label) in &self.known {
+        for (name, label) in self.known.iter() {
             let perhaps = if label.always { "" } else { "?" };
             parts.push(match &label.domain {
                 Domain::Any => format!("{name}{perhaps}"),
