@@ -118,9 +118,9 @@ pub struct Package {
 
 /// Prove the whole: Rust tests, drift, checks, promtool's rule tests, both Helm majors on the archive.
 ///
-/// Helm 3 and 4 and promtool are built from tools/go.mod into target/tools (once; minutes), or found on PATH in the
-/// pinned version. What needs a tool that cannot be had is skipped and counted. The last line is
-/// `N passed, N failed, N skipped`.
+/// Its tools (Helm 3 and 4, Prometheus, amtool, a registry, …) are built from tools/go.mod into target/tools (once;
+/// minutes), or found on PATH in the pinned version. What needs a tool that cannot be had is skipped and counted. The
+/// last line is `N passed, N failed, N skipped`.
 #[derive(Debug, Args)]
 pub struct Test {
     /// Build no tool that would have to be downloaded

@@ -1,4 +1,4 @@
-//! Helm 3 and 4, promtool and amtool: found on PATH in the pinned version, or built from tools/go.mod.
+//! Helm 3 and 4, Prometheus, promtool, amtool, an OCI registry and actionlint: found on PATH in the pinned version, or built from tools/go.mod.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -58,8 +58,35 @@ pub const AMTOOL: Tool = Tool {
     version: (0, 34),
     ldflags: "-X github.com/prometheus/common/version.Version=0.34.2",
 };
+/// Dashboards' queries are asked of it.
+pub const PROMETHEUS: Tool = Tool {
+    name: "prometheus",
+    program: "prometheus",
+    package: "github.com/prometheus/prometheus/cmd/prometheus",
+    version_flag: "--version",
+    version: (3, 14),
+    ldflags: "-X github.com/prometheus/common/version.Version=3.14.0",
+};
+/// The reference registry of the OCI distribution specification.
+pub const REGISTRY: Tool = Tool {
+    name: "registry",
+    program: "registry",
+    package: "github.com/distribution/distribution/v3/cmd/registry",
+    version_flag: "--version",
+    version: (3, 1),
+    ldflags: "",
+};
+/// Checks the workflows of .github/.
+pub const ACTIONLINT: Tool = Tool {
+    name: "actionlint",
+    program: "actionlint",
+    package: "github.com/rhysd/actionlint/cmd/actionlint",
+    version_flag: "-version",
+    version: (1, 7),
+    ldflags: "",
+};
 /// Those that `cargo xtask test` runs.
-pub const ALL: [Tool; 4] = [HELM3, HELM4, PROMTOOL, AMTOOL];
+pub const ALL: [Tool; 7] = [HELM3, HELM4, PROMTOOL, AMTOOL, PROMETHEUS, REGISTRY, ACTIONLINT];
 
 /// Where a tool is, or why it cannot be had.
 pub type Found = Result<PathBuf, String>;
@@ -191,6 +218,8 @@ mod tests {
             ("promtool, version 3.14.0 (branch: , revision: unknown)", Some((3, 14))),
             ("amtool, version 0.34.2 (branch: , revision: unknown)", Some((0, 34))),
             ("promtool, version  (branch: , revision: unknown)\n  go version: go1.26", None),
+            ("registry github.com/distribution/distribution/v3 v3.1.2+unknown", Some((3, 1))),
+            ("v1.7.7", Some((1, 7))),
             ("helm", None),
         ] {
             assert_eq!(version_in(text), version, "{text}");
