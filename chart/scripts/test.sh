@@ -86,6 +86,7 @@ own_group() {
 &/g' | grep -E "^\{\"name\":\"$1\",\"file\":\"[^\"]*/$RELEASE_NAMESPACE-$FULLNAME-(configuration|rules-)"
 }
 
+# Of a group that is not there nothing is printed: `missing` takes its name, for one line about all of them.
 check_group() {
     if ! answer=$(ask --data-urlencode "rule_group[]=$1" "$PROMETHEUS_URL/api/v1/rules"); then
         wrong "Prometheus does not tell of its group $1: $answer"
@@ -94,9 +95,7 @@ check_group() {
     group=$(printf '%s\n' "$answer" | own_group "$1")
     case $group in
     '')
-        wrong "Prometheus has not loaded the group $1 of this release" \
-            "does Prometheus select our rules? helm get notes $RELEASE --namespace $RELEASE_NAMESPACE" \
-            "did the operator refuse them? kubectl get events --namespace $RELEASE_NAMESPACE --field-selector involvedObject.kind=PrometheusRule"
+        missing="$missing $1"
         ;;
     *'"health":"err"'*)
         wrong "rules of the group $1 cannot be evaluated" \
@@ -164,9 +163,15 @@ check() {
             check_targets "$namespace"
             check_environment "$namespace"
         done
+        missing=
         for group in $GROUPS_OF_RULES; do
             check_group "$group"
         done
+        if [ -n "$missing" ]; then
+            wrong "Prometheus has not loaded these groups of this release's rules:$missing" \
+                "does Prometheus select our rules? helm get notes $RELEASE --namespace $RELEASE_NAMESPACE" \
+                "did the operator refuse them? kubectl get events --namespace $RELEASE_NAMESPACE --field-selector involvedObject.kind=PrometheusRule"
+        fi
     fi
     if [ -n "${GRAFANA_URL:-}" ]; then
         check_grafana

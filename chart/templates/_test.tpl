@@ -1,11 +1,12 @@
 {{/*
-What `helm test` is told, as JSON: `prometheusUrl`, empty where there is nothing to ask; `environment`, the variables of
-scripts/test.sh; and where dashboards are checked `grafana`, the Secret with its user and that Secret's keys.
+What `helm test` is told, as JSON: `environment`, the variables of scripts/test.sh; and where dashboards are checked `grafana`, the Secret with its user and that Secret's keys.
 */}}
 {{- define "gorax-monitoring.test" -}}
 {{- $tests := .Values.tests -}}
 {{- $stack := include "gorax-monitoring.stack" . | fromJson -}}
-{{- $prometheus := $tests.prometheusUrl | default (include "gorax-monitoring.stackUrl" $stack.prometheus) | trimSuffix "/" -}}
+{{- /* The operator gives every Prometheus' namespace this Service, whatever the Prometheus is called. */ -}}
+{{- $governing := printf "http://prometheus-operated.%s.svc:9090" .Release.Namespace -}}
+{{- $prometheus := $tests.prometheusUrl | default (include "gorax-monitoring.stackUrl" $stack.prometheus) | default $governing | trimSuffix "/" -}}
 {{- $namespaces := list -}}
 {{- range .Values.gorax.environments -}}
 {{- $namespaces = append $namespaces .namespace -}}
@@ -18,9 +19,9 @@ scripts/test.sh; and where dashboards are checked `grafana`, the Secret with its
     "RELEASE" .Release.Name
     "RELEASE_NAMESPACE" .Release.Namespace
     "FULLNAME" (include "gorax-monitoring.fullname" .) -}}
-{{- $settings := dict "prometheusUrl" (ternary $prometheus "" $tests.enabled) "environment" $environment -}}
+{{- $settings := dict "environment" $environment -}}
 {{- $grafana := $tests.grafanaUrl | default (include "gorax-monitoring.stackUrl" $stack.grafana) | trimSuffix "/" -}}
-{{- if and $settings.prometheusUrl $grafana .Values.dashboards.enabled -}}
+{{- if and $tests.enabled $grafana .Values.dashboards.enabled -}}
 {{- $login := dict "secret" $tests.grafanaSecret "userKey" "admin-user" "passwordKey" "admin-password" -}}
 {{- if and $stack.grafana (not $tests.grafanaSecret) -}}
 {{- $admin := index .Values "kube-prometheus-stack" "grafana" "admin" -}}

@@ -74,7 +74,8 @@ fn counts(context: &Context, helm: Tool) -> Result<()> {
         ("ServiceMonitor", 1),
         // One for each rule file, and the configuration series.
         ("PrometheusRule", model.rules.len() + 1),
-        ("ConfigMap", model.dashboards.len()),
+        // One more holds the script of `helm test`.
+        ("ConfigMap", model.dashboards.len() + 1),
     ] {
         let found = rendered.of_kind(kind).len();
         ensure!(found == expected, "{found} objects of kind {kind}, expected {expected}");

@@ -49,7 +49,9 @@ fn variable(pod: &Value, name: &str) -> String {
 }
 
 fn addon(context: &Context, helm: Tool) -> Result<()> {
-    ensure!(pod(&Rendered::template(context, helm, &[])?).is_none(), "without an address there is nothing to ask");
+    let plain = Rendered::template(context, helm, &[])?;
+    let asked = variable(pod(&plain).context("no pod")?, "PROMETHEUS_URL");
+    ensure!(asked == "http://prometheus-operated.monitoring.svc:9090", "{asked}");
     let url = "tests.prometheusUrl=http://prometheus.example.org:9090/path/";
     let rendered = Rendered::template(context, helm, &["--set", url])?;
     let of = |name: &str| variable(pod(&rendered).unwrap_or(&Value::Null), name);

@@ -101,7 +101,7 @@ fn switches(context: &Context, subject: &Subject) -> Result<()> {
         ),
         (
             "kube-prometheus-stack.prometheus.enabled=false",
-            &["9093:", "3000:", selectors, "set tests.prometheusUrl"],
+            &["9093:", "3000:", selectors, "; set tests.prometheusUrl if"],
             &["9090:", "/targets", sidecar],
         ),
         ("kube-prometheus-stack.alertmanager.enabled=false", &["9090:", "3000:"], &["9093", "silences"]),
@@ -134,7 +134,12 @@ fn addon(context: &Context) -> Result<()> {
     let bundled = ["port-forward", "password"];
     says(
         &of("")?,
-        &["  release: obs\n", "  grafana_dashboard: \"1\"\n", "set tests.prometheusUrl", "prometheuses"],
+        &[
+            "  release: obs\n",
+            "  grafana_dashboard: \"1\"\n",
+            "It asks http://prometheus-operated.monitoring.svc:9090; set tests.prometheusUrl if",
+            "prometheuses",
+        ],
         &bundled,
     )?;
     let url = "tests.prometheusUrl=http://p:9090,selectorLabels.team=a,dashboards.enabled=false";

@@ -67,7 +67,8 @@ alerts:
     let critical_only = Rendered::template(context, helm, &["--set", "alerts.minSeverity=critical"])?;
     let severities = critical_only.rules().into_iter().map(|rule| text_at(&rule["labels"], "severity").to_owned());
     ensure!(severities.into_iter().all(|severity| severity.is_empty() || severity == "critical"), "minSeverity");
-    let none = Rendered::template(context, helm, &["--set", "alerts.enabled=false,dashboards.enabled=false"])?;
+    let off = "alerts.enabled=false,dashboards.enabled=false,tests.enabled=false";
+    let none = Rendered::template(context, helm, &["--set", off])?;
     ensure!(none.alerts() == 0 && none.of_kind("ConfigMap").is_empty(), "alerts.enabled, dashboards.enabled");
     ensure!(none.rules().iter().any(|rule| rule["record"] == "gorax:workflow_success_rate:5m"), "recording rules stay");
     Ok(())

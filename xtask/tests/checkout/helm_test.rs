@@ -144,7 +144,13 @@ fn rules_must_be_loaded_evaluated_and_healthy() {
     server.answer("/api/v1/rules", &[rules(&[(OWN, r#""health":"unknown""#)])]);
     fails(&server, &[], &["FAIL  rules of the group gorax_api have not been evaluated yet"]);
     server.answer("/api/v1/rules", &[Answer::ok(r#"{"status":"success","data":{"groups":[]}}"#)]);
-    fails(&server, &[], &["FAIL  Prometheus has not loaded the group gorax_api", "kubectl get events"]);
+    fails(
+        &server,
+        &[],
+        &["FAIL  Prometheus has not loaded these groups of this release's rules: gorax_api", "kubectl get events"],
+    );
+    let groups = [("GROUPS_OF_RULES", "gorax_api gorax_queue")];
+    fails(&server, &groups, &["release's rules: gorax_api gorax_queue\n"]);
     server.answer("/api/v1/rules", &[Answer::status(503)]);
     fails(&server, &[], &["FAIL  Prometheus does not tell of its group gorax_api: curl: (22)"]);
 }
@@ -153,7 +159,7 @@ fn rules_must_be_loaded_evaluated_and_healthy() {
 fn the_groups_of_another_release_are_not_taken_for_our_own() {
     let server = healthy();
     server.answer("/api/v1/rules", &[rules(&[(OTHER, r#""health":"ok""#)])]);
-    fails(&server, &[], &["FAIL  Prometheus has not loaded the group gorax_api of this release"]);
+    fails(&server, &[], &["FAIL  Prometheus has not loaded these groups of this release's rules: gorax_api"]);
     let broken = (OTHER, r#""health":"err","lastError":"theirs""#);
     for both in [[broken, (OWN, r#""health":"ok""#)], [(OWN, r#""health":"ok""#), broken]] {
         server.answer("/api/v1/rules", &[rules(&both)]);
@@ -163,7 +169,7 @@ fn the_groups_of_another_release_are_not_taken_for_our_own() {
     // Of releases that are called gorax-monitoring and gorax-monitoring-two, one name begins with the other.
     server.answer("/api/v1/rules", &[rules(&[("gorax-monitoring-two", r#""health":"ok""#)])]);
     let variables = [("FULLNAME", "gorax-monitoring")];
-    fails(&server, &variables, &["FAIL  Prometheus has not loaded the group gorax_api of this release"]);
+    fails(&server, &variables, &["FAIL  Prometheus has not loaded these groups of this release's rules: gorax_api"]);
 }
 
 #[test]
