@@ -23,6 +23,7 @@ pub enum Command {
     Assemble(Assemble),
     Check(Check),
     Contract(Contract),
+    Docs(Docs),
     Explain(Explain),
     Package(Package),
     Test(Test),
@@ -86,6 +87,16 @@ pub struct Contract {
     /// The job that scrapes the target [default: a new one, named after the file or the host]
     #[arg(long, value_name = "NAME")]
     pub job: Option<String>,
+}
+
+/// Write the generated pages of docs/: the pictures and tables of the dashboards.
+///
+/// They come from alerts/, dashboards/ and metrics/, and are committed, so that they can be read without this tool.
+#[derive(Debug, Args)]
+pub struct Docs {
+    /// Write nothing; fail and name every page that is stale, with its first differing line
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// Say what a PromQL expression gives, arm by arm: labels, kind of number, unit, bounds, and when there is a value.

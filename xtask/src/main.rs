@@ -3,7 +3,7 @@
 //! The data's way, one module a stage, none imports one to its right:
 //! [`sources`] → [`model`] → [`check`] → [`assemble`] → [`package`]. [`vendor`] brings the dependencies that the full
 //! edition carries, [`inputs`] reads files that a caller names, [`output`] is the only one that writes, [`test`] proves
-//! the whole, [`explain`] shows what the checks see.
+//! the whole, [`explain`] shows what the checks see, [`docs`] writes the pages that the sources give.
 
 // Before the others, since they print with its macros.
 #[macro_use]
@@ -13,9 +13,11 @@ mod assemble;
 mod check;
 mod contract;
 mod dependency;
+mod docs;
 mod explain;
 mod failure;
 mod flags;
+mod generated;
 mod http;
 mod inputs;
 mod model;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some(Command::Assemble(flags)) => flags.run(&root),
         Some(Command::Check(flags)) => flags.run(&root),
         Some(Command::Contract(flags)) => flags.run(&root),
+        Some(Command::Docs(flags)) => flags.run(&root),
         Some(Command::Explain(flags)) => flags.run(&root),
         Some(Command::Package(flags)) => flags.run(&root),
         Some(Command::Test(flags)) => flags.run(&root),

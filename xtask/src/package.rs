@@ -64,7 +64,7 @@ impl flags::Package {
             None => root.join("dist"),
         };
         let _lock = Lock::take(root)?;
-        let changed = assemble::write(root, &generated)?;
+        let changed = assemble::CHART.write(root, &generated)?;
         // After the generated files are written, so that a commit which lacks them counts as dirty.
         let record = record(root, &tree, &built, &dependencies)?;
         let artifacts: Files = built.iter().flat_map(Built::artifacts).chain([(RECORD.to_owned(), record)]).collect();

@@ -1,12 +1,15 @@
-//! What needs nothing but Rust: the Rust tests, and that the committed chart is what the sources give.
+//! What needs nothing but Rust: the Rust tests, and that what is committed of the chart and of docs/ is what the
+//! sources give.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use rulecheck::Finding;
 
 use super::{Case, Tally};
 use crate::assemble;
+use crate::docs;
 use crate::failure::Findings;
 
 /// Runs `cargo test` and counts its tests into ours.
@@ -43,8 +46,10 @@ fn count(line: &str, word: &str) -> usize {
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("generated files of chart/ are up to date", &[], |context| {
-            let stale = assemble::stale(&context.root, &context.generated)?;
-            if stale.is_empty() { Ok(()) } else { Err(Findings(stale).into()) }
+            none(assemble::CHART.stale(&context.root, &context.generated)?)
+        }),
+        Case::new("generated pages of docs/ are up to date", &[], |context| {
+            none(docs::PAGES.stale(&context.root, &docs::generate(&context.model)?)?)
         }),
         Case::new("the addon's archive holds no dependency, lock, pins or ignored files", &[], |context| {
             let bytes = std::fs::read(&context.archive).context("reading the archive")?;
@@ -68,6 +73,10 @@ pub(super) fn cases() -> Vec<Case> {
             Ok(())
         }),
     ]
+}
+
+fn none(stale: Vec<Finding>) -> Result<()> {
+    if stale.is_empty() { Ok(()) } else { Err(Findings(stale).into()) }
 }
 
 #[cfg(test)]
