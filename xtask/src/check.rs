@@ -53,7 +53,7 @@ pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
     let mut findings = checks::run(&model.rules, &model.dashboards, &[], &model.contract, &settings);
     findings.extend(alerts::check(sources, model));
     findings.extend(coverage::check(sources, model));
-    findings.extend(dashboards::check(model));
+    findings.extend(dashboards::check(sources, model));
     findings.extend(chart::check(sources, model));
     findings.extend(values::check(model));
     findings.sort();

@@ -23,6 +23,7 @@ pub enum Command {
     Assemble(Assemble),
     Check(Check),
     Contract(Contract),
+    Dashboards(Dashboards),
     Docs(Docs),
     Explain(Explain),
     Package(Package),
@@ -87,6 +88,33 @@ pub struct Contract {
     /// The job that scrapes the target [default: a new one, named after the file or the host]
     #[arg(long, value_name = "NAME")]
     pub job: Option<String>,
+}
+
+/// Take dashboards over from Grafana.
+#[derive(Debug, Args)]
+pub struct Dashboards {
+    #[command(subcommand)]
+    pub command: DashboardsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DashboardsCommand {
+    Import(Import),
+}
+
+/// Write an export of Grafana's, or a file that somebody edited, to dashboards/<uid>.json in the form that is kept there.
+///
+/// Ids and versions of one Grafana, its data sources and the choices in its variables are taken out, and keys get one
+/// order, so that a diff shows only what a person changed. A file that has this form already stays as it is. Export
+/// as classic JSON: provisioning refuses the v2 resource.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The dashboard, relative to the current folder
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to write it, relative to the current folder [default: dashboards/<uid>.json]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Write the generated pages of docs/: the pictures and tables of the dashboards.

@@ -12,6 +12,7 @@ mod output;
 mod assemble;
 mod check;
 mod contract;
+mod dashboards;
 mod dependency;
 mod docs;
 mod explain;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Some(Command::Assemble(flags)) => flags.run(&root),
         Some(Command::Check(flags)) => flags.run(&root),
         Some(Command::Contract(flags)) => flags.run(&root),
+        Some(Command::Dashboards(flags)) => flags.run(&root),
         Some(Command::Docs(flags)) => flags.run(&root),
         Some(Command::Explain(flags)) => flags.run(&root),
         Some(Command::Package(flags)) => flags.run(&root),

@@ -4,6 +4,7 @@
 //! goes on as far as it can, so that everything about a dashboard is reported at once; what is wrong with what was read
 //! is the checks' business.
 
+mod canonical;
 mod json;
 mod link;
 mod panel;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::exception::Exception;
 use crate::finding::Finding;
+pub use canonical::canonical;
 use json::Json;
 pub use link::Link;
 pub use panel::{Grid, Panel, Target, UnitOverride};
@@ -228,7 +230,10 @@ fn unwrapped(json: &Json) -> Result<(&Json, Form), (&'static str, &'static str)>
         () => (json, Form::Classic),
     };
     if inner.get("elements").is_map() || inner.get("layout").is_map() {
-        return Err(("a v2 dashboard, which file provisioning refuses", "export it as classic JSON"));
+        return Err((
+            "a v2 dashboard, which file provisioning refuses",
+            "export it as classic JSON: in Grafana's export, choose the model `Classic`",
+        ));
     }
     Ok((inner, form))
 }

@@ -1,5 +1,7 @@
-//! What this repository wants of its dashboards beside what rulecheck finds: links that lead somewhere, and files that
-//! are named as links name them.
+//! What this repository wants of its dashboards beside what rulecheck finds: one form for all files, links that lead
+//! somewhere, and files that are named as links name them.
+
+mod format;
 
 use std::collections::BTreeSet;
 
@@ -7,12 +9,16 @@ use rulecheck::checks::link;
 use rulecheck::{Dashboard, Finding};
 
 use crate::model::Model;
+use crate::sources::Sources;
 
-pub(super) fn check(model: &Model) -> Vec<Finding> {
+pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
     let brought = model.facts.iter().flat_map(|facts| facts.dashboards.keys());
     let known: BTreeSet<&str> = brought.map(String::as_str).collect();
     let mut findings = link::check(&model.dashboards, &known);
-    findings.extend(model.dashboards.iter().filter_map(misnamed));
+    for dashboard in &model.dashboards {
+        findings.extend(misnamed(dashboard));
+        findings.extend(format::check(sources, dashboard));
+    }
     findings
 }
 

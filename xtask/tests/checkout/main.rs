@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod copy;
+mod dashboards;
 mod foreign;
 mod helm_test;
 mod package;
