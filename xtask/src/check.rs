@@ -50,7 +50,8 @@ fn own(root: &Path, metrics: &[PathBuf]) -> Result<(Vec<Finding>, String)> {
 pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
     let fragments = model.values.base.iter().chain(model.values.profiles.values().flatten());
     let settings = settings(fragments.map(|fragment| &fragment.values));
-    let mut findings = checks::run(&model.rules, &model.dashboards, &[], &model.contract, &settings);
+    let house = dashboards::of_this_house(model);
+    let mut findings = checks::run_beside(&model.rules, &model.dashboards, &[], &model.contract, &settings, house);
     findings.extend(alerts::check(sources, model));
     findings.extend(coverage::check(sources, model));
     findings.extend(dashboards::check(sources, model));

@@ -11,6 +11,7 @@ use helmpack::chart::Chart;
 use helmpack::ignore::Rules as IgnoreRules;
 use helmpack::{changelog, checksum};
 use jiff::Timestamp;
+use rulecheck::mark::{Marked, mark};
 use rulecheck::rules::RuleKind;
 use rulecheck::{Contract, Dashboard, Finding, Rule, RuleFile, checks, exception};
 
@@ -83,6 +84,14 @@ impl Model {
                 alerts.map(move |rule| (file, group.name.as_str(), rule))
             })
         })
+    }
+
+    /// What a panel shows today, by its place in the dashboard; `None` for one that asks no PromQL, or whose
+    /// alternatives are too many to tell. Queries that are switched off are shown to nobody.
+    pub fn mark(&self, dashboard: &Dashboard, panel: usize) -> Option<Marked> {
+        let queries = dashboard.queries.iter().filter(|query| query.target.is_some_and(|(of, _)| of == panel));
+        let shown = queries.filter(|query| dashboard.target(query).is_some_and(|(_, target)| !target.hidden));
+        shown.filter_map(|query| mark(&query.ast, &self.rules, &self.contract).ok()).reduce(Marked::and)
     }
 }
 

@@ -23,10 +23,12 @@ const FAMILIES: [(&str, &str); 10] = [
 ];
 
 /// Checks whose examples no page can hold, with what proves them instead.
-const WITHOUT_EXAMPLES: [(&str, &str); 4] = [
+const WITHOUT_EXAMPLES: [(&str, &str); 6] = [
     ("file/encoding", "a page is UTF-8; document.rs has the case"),
     ("alert/untested", "about this repository's own unit tests; checkout/bad_input.rs has the case"),
     ("dashboard/format", "about this repository's own dashboards; checkout/dashboards.rs has the case"),
+    ("dashboard/policy", "about this repository's own dashboards; checkout/dashboards.rs has the case"),
+    ("dashboard/threshold", "about this repository's own alerts; checkout/dashboards.rs has the case"),
     ("file/stale", "about this repository's own generated files; checkout/package.rs has the case"),
 ];
 

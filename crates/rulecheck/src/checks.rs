@@ -134,6 +134,18 @@ pub fn run(
     contract: &Contract,
     settings: &Settings,
 ) -> Vec<Finding> {
+    run_beside(rules, dashboards, alertmanagers, contract, settings, Vec::new())
+}
+
+/// The same, with what the caller found himself: the exceptions of a dashboard cover that too.
+pub fn run_beside(
+    rules: &[RuleFile],
+    dashboards: &[Dashboard],
+    alertmanagers: &[Alertmanager],
+    contract: &Contract,
+    settings: &Settings,
+    mut others: Vec<Finding>,
+) -> Vec<Finding> {
     let world = World::new(contract, rules);
     let mut findings = Vec::new();
     let mut together = by_rule(WHOLE_CHECKS.iter().flat_map(|check| check(&world, rules, dashboards)));
@@ -156,9 +168,11 @@ pub fn run(
         let of_panels = panels.iter().flat_map(|query| QUERY_CHECKS.iter().map(move |check| (check, query)));
         let of_variables = variables.iter().flat_map(|query| SELECTOR_CHECKS.iter().map(move |check| (check, query)));
         let of_queries = of_panels.chain(of_variables).flat_map(|(check, query)| check(&world, settings, query));
-        let found = of_queries.chain(dashboard::check(dashboard, &panels, &variables)).collect();
+        let own = others.extract_if(.., |finding| finding.file == dashboard.path);
+        let found = of_queries.chain(dashboard::check(dashboard, &panels, &variables)).chain(own).collect();
         findings.extend(exception::apply(&dashboard.allow_path(), &dashboard.exceptions, found));
     }
+    findings.append(&mut others);
     findings.extend(unique_dashboards(dashboards));
     let alerts = route::with_the_stack(alerts);
     findings.extend(alertmanagers.iter().flat_map(|alertmanager| route::check(alertmanager, &alerts)));

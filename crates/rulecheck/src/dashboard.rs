@@ -19,7 +19,7 @@ use crate::finding::Finding;
 pub use canonical::canonical;
 use json::Json;
 pub use link::Link;
-pub use panel::{Grid, Panel, Target, UnitOverride};
+pub use panel::{Grid, Panel, Step, Target, UnitOverride};
 pub use query::Query;
 use query::Reader;
 pub use reference::{Reference, references};
@@ -34,6 +34,8 @@ pub struct Dashboard {
     pub uid: String,
     /// Its title.
     pub title: String,
+    /// What it says of itself, which may be empty.
+    pub description: String,
     /// The queries of its panels and annotations, in reading order.
     pub queries: Vec<Query>,
     /// Findings that `<name>.allow.yaml` beside it allows.
@@ -165,6 +167,7 @@ impl Dashboard {
         Some(Dashboard {
             path: path.to_owned(),
             uid: text_of("uid"),
+            description: text_of("description"),
             title: reader.title,
             queries,
             exceptions: Vec::new(),
@@ -300,6 +303,20 @@ mod tests {
         assert!(target.instant && !target.range && panel.unit.as_ref().unwrap().value == "s");
         let (panel, target) = board.target(&board.queries[0]).unwrap();
         assert!(panel.collapsed && panel.repeats == ["job"] && target.range);
+    }
+
+    #[test]
+    fn panels_know_their_limits() {
+        let limits = r#""fieldConfig": {"defaults": {"noValue": "none",
+      "thresholds": {"steps": [{"color": "green", "value": null}, {"color": "red", "value": 0.5}]}, "unit": "s"},
+      "overrides": [{"properties": [{"id": "thresholds", "value": {"steps": [{"color": "red", "value": 7}]}},
+        {"id": "thresholds", "value": {"mode": "percentage", "steps": [{"color": "red", "value": 80}]}}]}]}"#;
+        let text = BOARD.replace(r#""fieldConfig": {"defaults": {"unit": "s"}}"#, limits);
+        let board = Dashboard::parse("b.json", &text, &mut Vec::new()).unwrap();
+        let panel = board.panels.iter().find(|panel| !panel.steps.is_empty()).unwrap();
+        let steps: Vec<_> = panel.steps.iter().map(|step| (step.value, step.color.as_str(), step.line)).collect();
+        assert_eq!(steps, [(None, "green", 17), (Some(0.5), "red", 17), (Some(7.0), "red", 18)]);
+        assert_eq!(panel.no_value, "none");
     }
 
     #[test]

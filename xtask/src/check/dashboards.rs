@@ -1,7 +1,9 @@
-//! What this repository wants of its dashboards beside what rulecheck finds: one form for all files, links that lead
-//! somewhere, and files that are named as links name them.
+//! What this repository wants of its dashboards beside what rulecheck finds: one form for all files, limits that
+//! are the alerts', what a reader needs on each panel, links that lead somewhere, and files named as links name them.
 
 mod format;
+mod policy;
+mod threshold;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +22,12 @@ pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
         findings.extend(format::check(sources, dashboard));
     }
     findings
+}
+
+/// The rules of this house, which a dashboard's exceptions cover as they do rulecheck's.
+pub(super) fn of_this_house(model: &Model) -> Vec<Finding> {
+    let of = |dashboard| policy::check(model, dashboard).into_iter().chain(threshold::check(model, dashboard));
+    model.dashboards.iter().flat_map(of).collect()
 }
 
 fn misnamed(dashboard: &Dashboard) -> Option<Finding> {

@@ -20,6 +20,19 @@ pub fn thresholds(expr: &str) -> Result<Vec<Threshold>, String> {
     expr.lines().filter_map(mark).map(|(number, name)| read(number, name)).collect()
 }
 
+/// Every number that a marked one stands for, in order: itself and, where it is multiplied, as in
+/// `> 14.4 * 0.01  # threshold`, what it is multiplied with and the product.
+pub fn marked_numbers(expr: &str) -> Vec<f64> {
+    let mut numbers = Vec::new();
+    for (before, _) in expr.lines().filter_map(mark) {
+        let compared = before.rsplit(['>', '<', '=']).next().unwrap_or_default();
+        let factors: Vec<f64> = compared.split('*').filter_map(|factor| factor.trim().parse().ok()).collect();
+        numbers.extend(&factors);
+        numbers.extend((factors.len() > 1).then(|| factors.iter().product::<f64>()));
+    }
+    numbers
+}
+
 /// The text before a mark and the mark's name.
 fn mark(line: &str) -> Option<(&str, &str)> {
     let (before, comment) = line.split_once('#')?;
@@ -68,6 +81,12 @@ mod tests {
             thresholds("x > 0.1  # threshold\nand y >= 20 # threshold: minimumRuns\n# a comment\nz > 3\n").unwrap();
         let expected = [("", 0.1), ("minimumRuns", 20.0)];
         assert_eq!(found, expected.map(|(name, value)| Threshold { name: name.into(), value }));
+    }
+
+    #[test]
+    fn a_marked_number_stands_for_its_product_too() {
+        assert_eq!(marked_numbers("x > 0.1  # threshold\ny >= 20 # threshold: n\nz > 3\n"), [0.1, 20.0]);
+        assert_eq!(marked_numbers("x{a=\"b\"} > 2 * 0.5  # threshold: budget"), [2.0, 0.5, 1.0]);
     }
 
     #[test]

@@ -13,6 +13,12 @@ pub struct Panel {
     pub kind: Located<String>,
     /// Its title, which may be empty.
     pub title: String,
+    /// What it says of itself, which may be empty.
+    pub description: String,
+    /// What it shows where there is nothing to show; empty for Grafana's own words.
+    pub no_value: String,
+    /// The limits from which its values change colour, those of overrides too.
+    pub steps: Vec<Step>,
     /// The unit of its values, unless an override says otherwise.
     pub unit: Option<Located<String>>,
     /// Units that overrides give.
@@ -48,6 +54,17 @@ pub struct UnitOverride {
     pub ref_id: Option<String>,
     /// The unit.
     pub unit: Located<String>,
+}
+
+/// A limit from which a panel's values have another colour.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The least value; `None` for the lowest colour, which needs none.
+    pub value: Option<f64>,
+    /// The colour, by Grafana's name or as `#rrggbb`.
+    pub color: String,
+    /// Its line.
+    pub line: usize,
 }
 
 /// A place in the grid of 24 columns.
@@ -126,6 +143,9 @@ fn one(json: &Json, of_row: Option<String>, collapsed: bool) -> Panel {
         id: id.number().map(|number| Located { value: number as u64, line: id.line }),
         kind: Located::text(json.get("type")).unwrap_or(Located { value: String::new(), line: json.line }),
         title: text(json.get("title")).unwrap_or_default(),
+        description: text(json.get("description")).unwrap_or_default(),
+        no_value: text(json.get("fieldConfig").get("defaults").get("noValue")).unwrap_or_default(),
+        steps: steps(json.get("fieldConfig")),
         unit: unit(json),
         unit_overrides: unit_overrides(json.get("fieldConfig")),
         renames: renames(json.get("fieldConfig")),
@@ -162,6 +182,21 @@ fn unit_overrides(field_config: &Json) -> Vec<UnitOverride> {
         }
     }
     overrides
+}
+
+fn steps(field_config: &Json) -> Vec<Step> {
+    let of_all = field_config.get("defaults").get("thresholds");
+    let overrides = field_config.get("overrides").items().iter().flat_map(|json| json.get("properties").items());
+    let of_some = overrides.filter(|property| property.get("id").text() == Some("thresholds"));
+    let all = [of_all].into_iter().chain(of_some.map(|property| property.get("value")));
+    // A share of the range from min to max is no limit of a value.
+    let absolute = all.filter(|thresholds| thresholds.get("mode").text() != Some("percentage"));
+    let steps = absolute.flat_map(|thresholds| thresholds.get("steps").items()).map(|step| Step {
+        value: step.get("value").number(),
+        color: step.get("color").text().unwrap_or_default().to_owned(),
+        line: if step.get("value").is_null() { step.line } else { step.get("value").line },
+    });
+    steps.collect()
 }
 
 fn renames(field_config: &Json) -> bool {
