@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use helmpack::chart::Chart;
 
 use crate::dependency;
 use crate::model::Model;
@@ -29,6 +30,7 @@ pub enum Command {
     Package(Package),
     Test(Test),
     Vendor(Vendor),
+    Verify(Verify),
 }
 
 /// Write the generated files of chart/: values.yaml, values.schema.json, Chart.lock, README.md, files/, profiles/.
@@ -188,12 +190,54 @@ pub struct Vendor {
     pub pin: bool,
 }
 
+/// Prove that an archive, or dist/, is what `package` wrote: from the files alone, without the sources and without a network.
+///
+/// Of a folder every file counts: SHA256SUMS lists each and nothing else, and the lists of contents and of images, the bills of
+/// materials, the profiles, index.yaml and package.json are compared with what the archives give. Of an archive its form is
+/// proved byte by byte, and the files beside it that bear its name. Prints a line for each defect, `file: what is wrong and where`,
+/// and exits 1 if there is one.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// An archive or a folder, relative to the current folder [default: dist/ of the checkout]
+    #[arg(value_name = "ARCHIVE|DIR")]
+    pub target: Option<PathBuf>,
+    /// Demand a good signature of each archive by a key of this keyring, a file as `gpg --export` writes it
+    #[arg(long, value_name = "FILE")]
+    pub keyring: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Edition {
     /// With kube-prometheus-stack inside, for a cluster without a Prometheus stack
     Full,
     /// Without it, for a cluster that runs one; needs only the Prometheus Operator's CRDs
     Addon,
+}
+
+impl Edition {
+    /// Both, in the order in which they are built.
+    pub const ALL: [Edition; 2] = [Edition::Full, Edition::Addon];
+
+    /// What follows the chart's name in that of the addon edition.
+    pub const ADDON_SUFFIX: &str = "-addon";
+
+    /// The edition that a chart is.
+    pub fn of(chart: &Chart) -> Edition {
+        if chart.name.ends_with(Edition::ADDON_SUFFIX) { Edition::Addon } else { Edition::Full }
+    }
+
+    /// `full` or `addon`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Edition::Full => "full",
+            Edition::Addon => "addon",
+        }
+    }
+
+    /// The edition of that name.
+    pub fn named(name: &str) -> Option<Edition> {
+        Edition::ALL.into_iter().find(|edition| edition.name() == name)
+    }
 }
 
 /// What `cargo xtask` prints without arguments: the commands, and what this machine lacks.

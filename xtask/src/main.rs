@@ -2,8 +2,9 @@
 //!
 //! The data's way, one module a stage, none imports one to its right:
 //! [`sources`] → [`model`] → [`check`] → [`assemble`] → [`package`]. [`vendor`] brings the dependencies that the full
-//! edition carries, [`inputs`] reads files that a caller names, [`output`] is the only one that writes, [`test`] proves
-//! the whole, [`explain`] shows what the checks see, [`docs`] writes the pages that the sources give.
+//! edition carries, [`verify`] proves what was made from the files alone, [`inputs`] reads files that a caller names,
+//! [`output`] is the only one that writes, [`test`] proves the whole, [`explain`] shows what the checks see, [`docs`]
+//! writes the pages that the sources give.
 
 // Before the others, since they print with its macros.
 #[macro_use]
@@ -19,15 +20,19 @@ mod explain;
 mod failure;
 mod flags;
 mod generated;
+mod git;
 mod http;
 mod inputs;
 mod model;
 mod package;
+mod provenance;
+mod record;
 mod report;
 mod sources;
 mod test;
 mod tools;
 mod vendor;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
         Some(Command::Package(flags)) => flags.run(&root),
         Some(Command::Test(flags)) => flags.run(&root),
         Some(Command::Vendor(flags)) => flags.run(&root),
+        Some(Command::Verify(flags)) => flags.run(&root),
         None => flags::overview(&root),
     };
     match result {

@@ -2,29 +2,31 @@
 
 mod edition;
 pub mod images;
+mod sbom;
 
 use std::path::Path;
-
-use anyhow::{Context, Result, bail};
-use helmpack::archive::{self, Files};
-use helmpack::checksum::{self, sha256};
-use serde_json::json;
-use xshell::{Shell, cmd};
 
 use crate::assemble;
 use crate::check;
 use crate::dependency::{self, Archive};
 use crate::failure::{count, plural};
 use crate::flags::{self, Edition};
+use crate::git;
 use crate::model::Model;
 use crate::output::{Lock, Staged};
-pub use edition::{Built, Tree};
+use crate::record::{self, Record};
+use anyhow::{Context, Result, bail};
+pub use edition::{Built, Tree, UNPINNED, companions};
+use helmpack::archive::{self, Files};
+use helmpack::checksum::{self, sha256};
+use helmpack::index;
+use jiff::Timestamp;
 
 /// The list of checksums, in the form of `sha256sum`.
-const SUMS: &str = "SHA256SUMS";
+pub const SUMS: &str = "SHA256SUMS";
 
-/// What was built, from which commit and with which dependencies.
-const RECORD: &str = "package.json";
+/// What a chart repository over HTTP says of the archives.
+pub const INDEX: &str = "index.yaml";
 
 impl flags::Package {
     pub fn run(self, root: &Path) -> Result<()> {
@@ -66,8 +68,10 @@ impl flags::Package {
         let _lock = Lock::take(root)?;
         let changed = assemble::CHART.write(root, &generated)?;
         // After the generated files are written, so that a commit which lacks them counts as dirty.
-        let record = record(root, &tree, &built, &dependencies)?;
-        let artifacts: Files = built.iter().flat_map(Built::artifacts).chain([(RECORD.to_owned(), record)]).collect();
+        let record = record(root, &tree, &built, &dependencies)?.to_bytes()?;
+        let index = index(&built, tree.epoch)?;
+        let common = [(record::FILE.to_owned(), record), (INDEX.to_owned(), index)];
+        let artifacts: Files = built.iter().flat_map(Built::artifacts).chain(common).collect();
         write_dist(&output, &artifacts)?;
         summary(&model, &built, unbuilt.as_deref(), &output, changed);
         if !warnings.is_empty() {
@@ -91,34 +95,41 @@ pub fn epoch(variable: Option<&str>, model: &Model) -> Result<u64> {
     }
 }
 
-/// The text of package.json. Which commit it was is known only where the checkout is a Git repository of its own.
-fn record(root: &Path, tree: &Tree<'_>, built: &[Built], dependencies: &[Archive]) -> Result<Vec<u8>> {
-    let shell = Shell::new()?;
-    let git = |arguments: &[&str]| cmd!(shell, "git -C {root} {arguments...}").quiet().ignore_stderr().read().ok();
-    let ours = git(&["rev-parse", "--show-toplevel"]).is_some_and(|top| {
-        let canonical = |path: &Path| path.canonicalize().ok();
-        canonical(Path::new(&top)).is_some_and(|top| Some(top) == canonical(root))
-    });
-    let commit = ours.then(|| git(&["rev-parse", "HEAD"])).flatten();
-    let dirty = ours.then(|| git(&["status", "--porcelain"])).flatten().map(|changes| !changes.is_empty());
-    let archives: serde_json::Map<_, _> = built
+/// The record of a build. Which commit it was is known only where the checkout is a Git repository of its own.
+fn record(root: &Path, tree: &Tree<'_>, built: &[Built], dependencies: &[Archive]) -> Result<Record> {
+    let head = git::head(root)?;
+    let archives = built
         .iter()
-        .map(|built| (built.edition.to_owned(), json!({"file": built.archive, "sha256": sha256(&built.bytes)})))
-        .collect();
-    let dependencies: Vec<_> = dependencies
-        .iter()
-        .map(|d| json!({"name": d.name, "version": d.version, "sha256": d.sha256, "pinned": d.pinned}))
-        .collect();
-    let record = json!({
-        "name": tree.model.chart.name,
-        "version": tree.model.chart.version,
-        "commit": commit,
-        "dirty": dirty,
-        "sourceDateEpoch": tree.epoch,
-        "archives": archives,
-        "dependencies": dependencies,
+        .map(|b| (b.edition.name().to_owned(), record::Packed { file: b.archive.clone(), sha256: sha256(&b.bytes) }));
+    let dependencies = dependencies.iter().map(|d| record::Dependency {
+        name: d.name.clone(),
+        version: d.version.clone(),
+        sha256: d.sha256.clone(),
+        pinned: d.pinned,
     });
-    Ok((serde_json::to_string_pretty(&record).context("writing package.json")? + "\n").into_bytes())
+    Ok(Record {
+        name: tree.model.chart.name.clone(),
+        version: tree.model.chart.version.clone(),
+        commit: head.as_ref().map(|head| head.commit.clone()),
+        dirty: head.as_ref().map(|head| head.dirty),
+        cargo_lock: dependency::read(&root.join("Cargo.lock"))?.map(|bytes| sha256(&bytes)),
+        source_date_epoch: tree.epoch,
+        archives: archives.collect(),
+        dependencies: dependencies.collect(),
+    })
+}
+
+/// The index of a chart repository that holds what was built.
+fn index(built: &[Built], epoch: u64) -> Result<Vec<u8>> {
+    let time = time(epoch)?;
+    let entries: Result<Vec<_>> = built.iter().map(|b| index::entry(&b.chart, &sha256(&b.bytes), &time)).collect();
+    Ok(index::merge(None, &entries?, &time)?.into_bytes())
+}
+
+/// Seconds since 1970 in the form of RFC 3339.
+pub fn time(epoch: u64) -> Result<String> {
+    let time = i64::try_from(epoch).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    Ok(time.with_context(|| format!("time {epoch} is out of range"))?.to_string())
 }
 
 /// Writes the artifacts, the checksums last, then removes what an earlier run listed and this one did not make.
@@ -160,7 +171,7 @@ fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path,
     for built in built {
         say!(
             "{:<6} {}  {} files, {:.1} kB, sha256 {}{}",
-            built.edition,
+            built.edition.name(),
             output.join(&built.archive).display(),
             built.files.len(),
             built.bytes.len() as f64 / 1000.0,

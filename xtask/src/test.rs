@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use helmpack::archive::Files;
+use helmpack::chart::Chart;
 use xshell::{Shell, TempDir};
 
 use crate::failure::Reported;
@@ -110,6 +111,13 @@ impl Context {
             full.push(Subject { name, archive: write(name, &tree.full(&archives)?)? });
         }
         Ok(Context { root: root.to_owned(), sources, model, generated, archive, full, shell, temporary, tools })
+    }
+
+    /// The list of the addon edition's images.
+    fn images(&self) -> Result<String> {
+        let (_, files) = helmpack::archive::unpack(&std::fs::read(&self.archive).context("reading the archive")?)?;
+        let chart = Chart::parse(&String::from_utf8_lossy(files.get("Chart.yaml").context("there is no Chart.yaml")?))?;
+        Ok(package::images::list(&package::images::of(&chart, &files)?))
     }
 
     /// The path of a tool that the case has declared.

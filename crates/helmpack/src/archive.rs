@@ -3,12 +3,16 @@
 //! The tar stream is what helm/helm `pkg/chart/v2/util/save.go` writes: plain ustar, files only, mode 0644, no owner,
 //! one time for all. Helm itself packs subcharts in random order and stamps file times, so it cannot repeat an archive.
 
+mod verify;
+
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write};
 
 use anyhow::{Context, Result, ensure};
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
+
+pub use verify::{Packed, verify};
 
 /// Paths (slashes, relative to the chart's root) and their bytes.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -30,9 +34,14 @@ const UNKNOWN_OS: u8 = 255;
 /// Fails on a path that is absolute, climbs, or does not fit a ustar header, on a file that Helm would refuse for its
 /// size, and on a time out of range.
 pub fn pack(root: &str, files: &Files, mtime: u64) -> Result<Vec<u8>> {
-    ensure!(mtime <= MAX_MTIME, "time {mtime} does not fit a tar header; the latest is {MAX_MTIME}");
     let gzip = GzBuilder::new().mtime(0).operating_system(UNKNOWN_OS).write(Vec::new(), Compression::best());
-    let mut tar = tar::Builder::new(gzip);
+    Ok(write_tar(gzip, root, files, mtime)?.finish()?)
+}
+
+/// The tar stream inside, into `writer`.
+fn write_tar<W: Write>(writer: W, root: &str, files: &Files, mtime: u64) -> Result<W> {
+    ensure!(mtime <= MAX_MTIME, "time {mtime} does not fit a tar header; the latest is {MAX_MTIME}");
+    let mut tar = tar::Builder::new(writer);
     for path in ordered(files) {
         let bytes = &files[path];
         check_path(path)?;
@@ -53,7 +62,7 @@ pub fn pack(root: &str, files: &Files, mtime: u64) -> Result<Vec<u8>> {
         header.set_cksum();
         tar.append(&header, bytes.as_slice()).with_context(|| format!("packing {path}"))?;
     }
-    Ok(tar.into_inner()?.finish()?)
+    Ok(tar.into_inner()?)
 }
 
 /// Helm's order: metadata, values, templates, then the rest, each by name.

@@ -8,6 +8,8 @@ pub mod changelog;
 pub mod chart;
 pub mod checksum;
 pub mod ignore;
+pub mod index;
 pub mod lock;
+pub mod provenance;
 pub mod repository;
 pub mod yaml;

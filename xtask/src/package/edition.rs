@@ -2,10 +2,11 @@
 //! dependency, its pins and its values.
 
 use anyhow::{Context, Result};
-use helmpack::archive::{self, Files};
-use helmpack::checksum;
+use helmpack::archive::{self, Files, Packed};
+use helmpack::chart::Chart;
+use helmpack::checksum::{self, sha256};
 
-use super::images;
+use super::{images, sbom};
 use crate::assemble;
 use crate::dependency::Archive;
 use crate::flags::Edition;
@@ -13,7 +14,7 @@ use crate::model::Model;
 use crate::sources::Sources;
 
 /// The annotation of Chart.yaml that marks a build with a dependency other than the pinned one.
-const UNPINNED: &str = "gorax-monitoring/unpinned-dependencies";
+pub const UNPINNED: &str = "gorax-monitoring/unpinned-dependencies";
 
 /// What an edition is made of.
 pub struct Tree<'a> {
@@ -27,16 +28,18 @@ pub struct Tree<'a> {
 
 /// One edition, packed.
 pub struct Built {
-    /// `full` or `addon`.
-    pub edition: &'static str,
+    /// Which it is.
+    pub edition: Edition,
+    /// Its Chart.yaml.
+    pub chart: Chart,
     /// The archive's file name.
     pub archive: String,
     /// The files in it.
     pub files: Files,
     /// The archive.
     pub bytes: Vec<u8>,
-    /// The images that it can run, a line each.
-    pub images: String,
+    /// What lies beside it in dist/.
+    pub companions: Files,
     /// Whether every dependency in it is the pinned one.
     pub pinned: bool,
 }
@@ -60,7 +63,7 @@ impl Tree<'_> {
     /// The addon edition.
     pub fn addon(&self) -> Result<Built> {
         let mut chart = self.model.chart.clone();
-        chart.name = format!("{}-addon", chart.name);
+        chart.name += Edition::ADDON_SUFFIX;
         chart.description =
             Some("Monitors Gorax on Kubernetes in a cluster that already runs the Prometheus Operator".to_owned());
         chart.dependencies.clear();
@@ -74,16 +77,14 @@ impl Tree<'_> {
         self.pack(Edition::Addon, &chart, files, true)
     }
 
-    fn pack(&self, edition: Edition, chart: &helmpack::chart::Chart, mut files: Files, pinned: bool) -> Result<Built> {
+    fn pack(&self, edition: Edition, chart: &Chart, mut files: Files, pinned: bool) -> Result<Built> {
         files.retain(|path, _| !self.model.ignore.ignores(path));
-        let images = images::list(self.model, edition);
-        let edition = match edition {
-            Edition::Full => "full",
-            Edition::Addon => "addon",
-        };
-        let bytes =
-            archive::pack(&chart.name, &files, self.epoch).with_context(|| format!("packing the {edition} edition"))?;
-        Ok(Built { edition, archive: chart.archive_name(), files, bytes, images, pinned })
+        let packing = || format!("packing the {} edition", edition.name());
+        let bytes = archive::pack(&chart.name, &files, self.epoch).with_context(packing)?;
+        let packed = Packed { root: chart.name.clone(), mtime: self.epoch, files };
+        let companions = companions(chart, &packed, &sha256(&bytes)).with_context(packing)?;
+        let (chart, archive) = (chart.clone(), chart.archive_name());
+        Ok(Built { edition, chart, archive, files: packed.files, bytes, companions, pinned })
     }
 
     /// The files below chart/ that people write, by their path in the chart.
@@ -94,20 +95,30 @@ impl Tree<'_> {
 }
 
 impl Built {
-    /// What goes into dist/: the archive, the digests of the files in it, which hold even where another compressor
-    /// packs the same tree, the images to mirror, and the profiles for `helm -f`.
+    /// What goes into dist/.
     pub fn artifacts(&self) -> Files {
-        let contents = checksum::sums(self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
-        let mut artifacts = Files::from([
-            (self.archive.clone(), self.bytes.clone()),
-            (format!("{}.contents.sha256", self.archive), contents.into_bytes()),
-            (format!("{}.images.txt", self.archive), self.images.clone().into_bytes()),
-        ]);
-        for (path, bytes) in &self.files {
-            if let Some(profile) = path.strip_prefix("profiles/") {
-                artifacts.insert(format!("profiles/{}/{profile}", self.edition), bytes.clone());
-            }
-        }
+        let mut artifacts = self.companions.clone();
+        artifacts.insert(self.archive.clone(), self.bytes.clone());
         artifacts
     }
+}
+
+/// What lies beside an archive in dist/, all of it derived from the archive: the digests of the files in it, which hold even where
+/// another compressor packs the same tree, the images to mirror, the bill of materials, and the profiles for `helm -f`.
+pub fn companions(chart: &Chart, packed: &Packed, digest: &str) -> Result<Files> {
+    let archive = chart.archive_name();
+    let contents = checksum::sums(packed.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
+    let images = images::of(chart, &packed.files)?;
+    let mut companions = Files::from([
+        (format!("{archive}.contents.sha256"), contents.into_bytes()),
+        (format!("{archive}.images.txt"), images::list(&images).into_bytes()),
+        (format!("{archive}.cdx.json"), sbom::write(chart, packed, digest, &images)?),
+    ]);
+    let edition = Edition::of(chart);
+    for (path, bytes) in &packed.files {
+        if let Some(profile) = path.strip_prefix("profiles/") {
+            companions.insert(format!("profiles/{}/{profile}", edition.name()), bytes.clone());
+        }
+    }
+    Ok(companions)
 }

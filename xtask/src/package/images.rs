@@ -1,39 +1,65 @@
-//! The list of images that an edition can run, for those who mirror them: also what is off by default.
+//! The list of images that an archive can run, for those who mirror them: also what is off by default.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::flags::Edition;
-use crate::model::values::OWN;
-use crate::model::{Model, images};
+use anyhow::{Context, Result};
+use helmpack::archive::{self, Files};
+use helmpack::chart::Chart;
+use serde_json::Value;
+
+use crate::dependency;
+use crate::model::images;
+use crate::vendor::facts;
+
+/// An image that a chart can run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Image {
+    /// The dependency whose template gives it its tag, where the values have none.
+    pub tagged_by: Option<String>,
+    /// `registry/repository:tag@digest`, with the parts that the values have.
+    pub reference: String,
+}
+
+/// The images of the values of a chart, given by its files, and of the dependencies' archives among them.
+pub fn of(chart: &Chart, files: &Files) -> Result<BTreeSet<Image>> {
+    let values = files.get("values.yaml").context("there is no values.yaml")?;
+    let values: Value = serde_yaml::from_slice(values).context("reading values.yaml")?;
+    let mut own = values.clone();
+    let mut all = BTreeMap::new();
+    for dependency in &chart.dependencies {
+        let path = dependency::path_in_chart(&dependency.name, &dependency.version);
+        let bytes = files.get(&path).with_context(|| format!("there is no {path}"))?;
+        let (_, inside) = archive::unpack(bytes).with_context(|| format!("reading {path}"))?;
+        let theirs = facts::images(&inside).with_context(|| format!("reading {path}"))?;
+        all.extend(theirs.into_iter().map(|(place, reference)| {
+            // Our values may give another tag than the dependency's own.
+            let pointer = format!("/{}/{}/tag", dependency.name, place.replace('.', "/"));
+            let tag = values.pointer(&pointer).and_then(Value::as_str);
+            let reference = tag.map_or_else(|| reference.clone(), |tag| with_tag(&reference, tag));
+            (format!("{}.{place}", dependency.name), (Some(dependency.name.clone()), reference))
+        }));
+        own.as_object_mut().map(|map| map.remove(&dependency.name));
+    }
+    all.extend(images::of(&own).into_iter().map(|(path, reference)| (path, (None, reference))));
+    let image = |(owner, reference): (Option<String>, String)| Image {
+        tagged_by: owner.filter(|_| !tagged(&reference)),
+        reference,
+    };
+    Ok(all.into_values().map(image).collect())
+}
 
 /// The list as text: a reference on each line, sorted. An image whose tag only a dependency's template knows stands in a
 /// comment at the end, since a reference without one would mean another image.
-pub fn list(model: &Model, edition: Edition) -> String {
-    let mut references = BTreeSet::new();
-    let mut untagged = BTreeSet::new();
-    for fragment in model.values.base.iter().filter(|fragment| fragment.owner == OWN) {
-        references.extend(images::of(&fragment.values).into_values());
-    }
-    if edition == Edition::Full {
-        for dependency in &model.chart.dependencies {
-            let facts =
-                model.facts.iter().filter(|f| f.dependency == dependency.name && f.version == dependency.version);
-            for (path, reference) in facts.flat_map(|facts| &facts.images) {
-                let pointer = format!("/{}/{}/tag", dependency.name, path.replace('.', "/"));
-                let of_ours = model.values.base.iter().find_map(|fragment| fragment.values.pointer(&pointer)?.as_str());
-                let reference = of_ours.map_or_else(|| reference.clone(), |tag| with_tag(reference, tag));
-                match tagged(&reference) {
-                    true => references.insert(reference),
-                    false => untagged.insert(format!("# {reference}: {} gives it its tag", dependency.name)),
-                };
-            }
-        }
-    }
-    references.into_iter().chain(untagged).map(|line| line + "\n").collect()
+pub fn list(images: &BTreeSet<Image>) -> String {
+    let line = |image: &Image| match &image.tagged_by {
+        None => format!("{}\n", image.reference),
+        Some(dependency) => format!("# {}: {dependency} gives it its tag\n", image.reference),
+    };
+    images.iter().map(line).collect()
 }
 
 /// A colon before the last slash belongs to a registry's port.
-fn tagged(reference: &str) -> bool {
+pub fn tagged(reference: &str) -> bool {
     reference.rsplit('/').next().is_some_and(|name| name.contains(':') || name.contains('@'))
 }
 
@@ -46,29 +72,28 @@ fn with_tag(reference: &str, tag: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn every_image_is_listed_with_its_tag() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut model = Model::parse(&crate::sources::Sources::read(root).unwrap()).unwrap();
-        let facts = &mut model.facts[0];
-        facts.images = [
-            ("crds.upgradeJob.image.busybox", "docker.io/busybox:latest"),
-            ("grafana.image", "mirror:5000/grafana"),
-            ("prometheus.image", "quay.io/prometheus:v3"),
-        ]
-        .map(|(path, image)| (path.to_owned(), image.to_owned()))
-        .into();
-        let addon = list(&model, Edition::Addon);
-        for ours in ["quay.io/prometheus/blackbox-exporter:v", "docker.io/oliver006/redis_exporter:v"] {
-            assert!(addon.lines().any(|line| line.starts_with(ours)), "{addon}");
-        }
-        assert!(addon.lines().all(tagged), "{addon}");
-        let full = list(&model, Edition::Full);
-        // values/base gives BusyBox another tag than the dependency does.
-        let rest: Vec<&str> = full.lines().filter(|line| !addon.lines().any(|other| other == *line)).collect();
-        let grafana = "# mirror:5000/grafana: kube-prometheus-stack gives it its tag";
-        assert_eq!(rest, ["docker.io/busybox:1.38.0", "quay.io/prometheus:v3", grafana]);
+        let files = |pairs: &[(&str, &[u8])]| -> Files {
+            pairs.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec())).collect()
+        };
+        let stack = archive::pack(
+            "stack",
+            &files(&[(
+                "values.yaml",
+                b"job: {image: {registry: docker.io, repository: busybox, tag: latest}}\n\
+                  grafana: {image: {repository: 'mirror:5000/grafana'}}\n\
+                  prometheus: {image: {registry: quay.io, repository: prometheus, tag: v3}}\n",
+            )]),
+            0,
+        );
+        let values = b"exporter: {image: {repository: r/exporter, tag: v1}}\nstack: {job: {image: {tag: 1.38.0}}}\n";
+        let files = files(&[("values.yaml", values), ("charts/stack-1.0.0.tgz", &stack.unwrap())]);
+        let chart = "apiVersion: v2\nname: demo\nversion: 1.0.0\ndependencies:\n  - {name: stack, version: 1.0.0}\n";
+        let images = of(&Chart::parse(chart).unwrap(), &files).unwrap();
+        let expected = "docker.io/busybox:1.38.0\nquay.io/prometheus:v3\nr/exporter:v1\n\
+                        # mirror:5000/grafana: stack gives it its tag\n";
+        assert_eq!(list(&images), expected);
     }
 }

@@ -5,8 +5,6 @@ use serde_yaml::Value;
 
 use super::rendered::{Rendered, text_at};
 use super::{Case, Context, pods, typed};
-use crate::flags::Edition;
-use crate::package;
 use crate::tools::Tool;
 
 const DEPLOYED: &str = "
@@ -136,7 +134,7 @@ fn settings(context: &Context, helm: Tool) -> Result<()> {
         Ok(pod(rendered, source)?["spec"]["containers"][0].clone())
     };
     let plain = Rendered::values(context, helm, DEPLOYED)?;
-    let listed = package::images::list(&context.model, Edition::Addon);
+    let listed = context.images()?;
     for source in ["postgres-main", "redis-main", "blackbox-main"] {
         let image = container(&plain, source)?;
         let image = text_at(&image, "image");

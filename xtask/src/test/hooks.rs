@@ -7,8 +7,6 @@ use serde_yaml::Value;
 
 use super::rendered::{Rendered, text_at};
 use super::{Case, Context, Subject, pods};
-use crate::flags::Edition;
-use crate::package;
 use crate::tools::{HELM3, HELM4, Tool};
 
 pub(super) fn cases(context: &Context) -> Vec<Case> {
@@ -127,7 +125,7 @@ fn groups(context: &Context, helm: Tool) -> Result<()> {
 fn pod_settings(context: &Context, helm: Tool) -> Result<()> {
     let plain = Rendered::template(context, helm, &["--set", "tests.prometheusUrl=http://p"])?;
     let image = pod(&plain).map(|pod| text_at(&pod["spec"]["containers"][0], "image")).unwrap_or_default();
-    let listed = package::images::list(&context.model, Edition::Addon);
+    let listed = context.images()?;
     ensure!(listed.lines().any(|line| line == image), "{image:?} is not in the list of images");
     let values = "
 global: {imageRegistry: mirror.example.org, imagePullSecrets: [mirror]}

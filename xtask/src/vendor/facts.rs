@@ -34,6 +34,11 @@ pub fn derive(archive: &Archive) -> Result<String> {
     Ok(header.to_owned() + &helmpack::yaml::write(&serde_json::to_value(facts).context("writing facts")?))
 }
 
+/// The images in the values of a chart and of the charts below it, given by its files: the path of the value, and the reference.
+pub fn images(files: &Files) -> Result<BTreeMap<String, String>> {
+    Ok(Tree::read(files)?.images())
+}
+
 /// A chart and the charts below it.
 struct Tree {
     values: Value,

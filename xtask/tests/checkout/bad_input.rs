@@ -130,7 +130,7 @@ const BAD_INPUTS: [BadInput; 25] = [
     ),
     (
         "a changelog whose date is none",
-        |c| c.edit("CHANGELOG.md", |t| t.replacen("[0.1.0] - 20", "[0.1.0] - 21th of 20", 1)),
+        |c| c.edit("CHANGELOG.md", |t| t.replacen("] - 20", "] - 21th of 20", 1)),
         "CHANGELOG.md:*: error: file/syntax: ",
     ),
     (

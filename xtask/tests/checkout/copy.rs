@@ -83,7 +83,18 @@ impl Checkout {
 
     /// The archive of the addon edition in dist/.
     pub fn addon(&self) -> Vec<u8> {
-        self.archives().remove("gorax-monitoring-addon-0.1.0.tgz").unwrap()
+        self.archives().remove(&format!("gorax-monitoring-addon-{}.tgz", self.version())).unwrap()
+    }
+
+    /// The archive of the full edition in dist/.
+    pub fn full(&self) -> Vec<u8> {
+        self.archives().remove(&format!("gorax-monitoring-{}.tgz", self.version())).unwrap()
+    }
+
+    /// The chart's version.
+    pub fn version(&self) -> String {
+        let chart = fs::read_to_string(self.path("chart/Chart.yaml")).unwrap();
+        chart.lines().find_map(|line| line.strip_prefix("version: ")).unwrap().to_owned()
     }
 
     /// Imports the stand-in as the pinned dependency, so that both editions can be built.

@@ -9,3 +9,4 @@ mod helm_test;
 mod package;
 mod server;
 mod vendor;
+mod verify;

@@ -156,14 +156,16 @@ fn what_an_earlier_run_built_is_taken_away() {
     let checkout = Checkout::new("version", "checkout");
     checkout.package();
     fs::write(checkout.path("dist/mine.txt"), "not ours\n").unwrap();
-    checkout.edit("chart/Chart.yaml", |text| text.replacen("version: 0.1.0", "version: 0.1.1", 1));
+    let version = format!("version: {}\n", checkout.version());
+    checkout.edit("chart/Chart.yaml", |text| text.replacen(&version, "version: 99.0.0\n", 1));
     checkout.package();
     let mut names: Vec<String> =
         fs::read_dir(checkout.path("dist")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let archive = "gorax-monitoring-addon-0.1.1.tgz";
-    let [contents, images] = ["contents.sha256", "images.txt"].map(|suffix| format!("{archive}.{suffix}"));
-    assert_eq!(names, ["SHA256SUMS", archive, &contents, &images, "mine.txt", "package.json"]);
+    let archive = "gorax-monitoring-addon-99.0.0.tgz";
+    let [bill, contents, images] =
+        ["cdx.json", "contents.sha256", "images.txt"].map(|suffix| format!("{archive}.{suffix}"));
+    assert_eq!(names, ["SHA256SUMS", archive, &bill, &contents, &images, "index.yaml", "mine.txt", "package.json"]);
 }
 
 #[test]

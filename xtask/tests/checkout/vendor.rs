@@ -49,7 +49,7 @@ fn a_dependency_comes_from_its_repository_once_and_then_from_the_cache() {
     // Package needs no vendor where the cache has it.
     fs::remove_file(checkout.path(ARCHIVE)).unwrap();
     checkout.package();
-    let full = checkout.archives().remove("gorax-monitoring-0.1.0.tgz").unwrap();
+    let full = checkout.full();
     let (_, files) = helmpack::archive::unpack(&full).unwrap();
     assert_eq!(files["charts/kube-prometheus-stack-88.5.3.tgz"], archive, "it travels unchanged");
     assert_eq!(files["Chart.yaml"], fs::read(checkout.path("chart/Chart.yaml")).unwrap());
@@ -182,7 +182,7 @@ fn an_archive_that_is_not_the_pinned_one_is_marked_in_what_is_built() {
     let from = ["vendor", "--from", path.to_str().unwrap(), "--allow-unpinned"];
     assert!(checkout.run(&from).status.success());
     checkout.package();
-    let full = checkout.archives().remove("gorax-monitoring-0.1.0.tgz").unwrap();
+    let full = checkout.full();
     let (_, files) = helmpack::archive::unpack(&full).unwrap();
     let chart = String::from_utf8(files["Chart.yaml"].clone()).unwrap();
     assert!(chart.contains("gorax-monitoring/unpinned-dependencies: kube-prometheus-stack 88.5.3"), "{chart}");

@@ -1,0 +1,122 @@
+//! `cargo xtask verify`: proves from the files alone that they are what `package` wrote, and with `--rebuild` that the recorded
+//! commit gives the same bytes.
+
+pub mod archive;
+pub mod folder;
+mod record;
+mod signature;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use helmpack::archive::Files;
+
+use crate::failure::{Reported, Usage, plural};
+use crate::flags;
+
+/// Something that is not as it was packed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Defect {
+    /// The file, by its path in the folder.
+    pub file: String,
+    /// What is wrong with it, and where in it.
+    pub message: String,
+}
+
+impl Defect {
+    /// A defect of `file`.
+    pub fn new(file: &str, message: impl Into<String>) -> Defect {
+        Defect { file: file.to_owned(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.message)
+    }
+}
+
+impl flags::Verify {
+    pub fn run(self, root: &Path) -> Result<()> {
+        let target = self.target.clone().unwrap_or_else(|| root.join("dist"));
+        let (files, mut defects) = if target.is_dir() {
+            let files = read(&target)?;
+            let defects = folder::verify(&files);
+            (files, defects)
+        } else if target.is_file() {
+            one(&target)?
+        } else {
+            return Err(Usage(format!("there is no {}; `cargo xtask package` makes dist/", target.display())).into());
+        };
+        if let Some(keyring) = &self.keyring {
+            defects.extend(signatures(&files, keyring));
+        }
+        defects.sort();
+        defects.iter().for_each(|defect| say!("{defect}"));
+        if !defects.is_empty() {
+            say!("{} in {}", plural(defects.len(), "defect"), target.display());
+            return Err(Reported.into());
+        }
+        say!("{}: {} as packed", target.display(), plural(files.len(), "file"));
+        Ok(())
+    }
+}
+
+/// An archive with what lies beside it.
+fn one(path: &Path) -> Result<(Files, Vec<Defect>)> {
+    let name = path.file_name().and_then(|name| name.to_str()).context("the archive's name is not UTF-8")?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut files = Files::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        if let Some(file) = path.file_name().and_then(|file| file.to_str()).filter(|file| file.starts_with(name)) {
+            files.insert(file.to_owned(), bytes(&path)?);
+        }
+    }
+    let archive = files.get(name).with_context(|| format!("there is no {}", path.display()))?;
+    let defects = match archive::verify(name, archive, &files) {
+        Ok((_, defects)) => defects,
+        Err(defect) => vec![defect],
+    };
+    Ok((files, defects))
+}
+
+/// Every `.prov` file among the files has a good signature, and there is one for each archive.
+fn signatures(files: &Files, keyring: &Path) -> Vec<Defect> {
+    let archives = files.keys().filter(|name| name.ends_with(".tgz"));
+    let check = |archive: &String| {
+        let name = format!("{archive}.prov");
+        let prov = files.get(&name).with_context(|| "the file is missing; `cargo xtask package --sign KEY` makes it");
+        let result = prov.and_then(|prov| signature::verify(prov, keyring));
+        result.err().map(|error| Defect::new(&name, format!("{error:#}")))
+    };
+    archives.filter_map(check).collect()
+}
+
+/// Every file below a folder by its path in it, with slashes.
+pub fn read(folder: &Path) -> Result<Files> {
+    let mut files = Files::new();
+    read_into(folder, "", &mut files)?;
+    Ok(files)
+}
+
+fn read_into(folder: &Path, below: &str, files: &mut Files) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let entry = entry.with_context(|| format!("reading {}", folder.display()))?;
+        let path = entry.path();
+        let Ok(name) = entry.file_name().into_string() else {
+            bail!("the name of {} is not UTF-8", path.display());
+        };
+        if entry.file_type().with_context(|| format!("reading {}", path.display()))?.is_dir() {
+            read_into(&path, &format!("{below}{name}/"), files)?;
+        } else {
+            files.insert(format!("{below}{name}"), bytes(&path)?);
+        }
+    }
+    Ok(())
+}
+
+fn bytes(path: &PathBuf) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
