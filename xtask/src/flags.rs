@@ -144,6 +144,9 @@ pub struct Explain {
 ///
 /// The same sources give the same bytes on every machine. The time of all files is SOURCE_DATE_EPOCH where that is set,
 /// else the date beside the version in CHANGELOG.md.
+///
+/// A signature that is there already and still good stays, since a new one of the same archive would be another artifact to a
+/// registry. A key's secret half and its passphrase are gpg's business and never in arguments; $GNUPGHOME says where gpg looks.
 #[derive(Debug, Args)]
 pub struct Package {
     /// Build only this edition
@@ -155,6 +158,15 @@ pub struct Package {
     /// Where the archives go, relative to the current folder [default: dist/ of the checkout]
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// Add the archives to this index.yaml of a chart repository; the merged one is dist/index.yaml
+    #[arg(long, value_name = "FILE")]
+    pub index: Option<PathBuf>,
+    /// Sign each archive with this key of gpg's, as `helm package --sign` does: <archive>.prov
+    #[arg(long, value_name = "KEY")]
+    pub sign: Option<String>,
+    /// The file with the key's passphrase; without it gpg's agent asks
+    #[arg(long, value_name = "FILE", requires = "sign")]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Prove the whole: Rust tests, drift, checks, promtool's rule tests, both Helm majors on the archive.

@@ -3,8 +3,9 @@
 mod edition;
 pub mod images;
 mod sbom;
+pub mod sign;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::assemble;
 use crate::check;
@@ -15,6 +16,7 @@ use crate::git;
 use crate::model::Model;
 use crate::output::{Lock, Staged};
 use crate::record::{self, Record};
+use crate::verify;
 use anyhow::{Context, Result, bail};
 pub use edition::{Built, Tree, UNPINNED, companions};
 use helmpack::archive::{self, Files};
@@ -34,51 +36,80 @@ impl flags::Package {
         let (sources, model, warnings) = check::checked(root)?;
         let generated = assemble::generate(&sources, &model)?;
         let variable = std::env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned());
-        let tree = Tree {
-            sources: &sources,
-            model: &model,
-            generated: &generated,
-            epoch: epoch(variable.as_deref(), &model)?,
-        };
-        let wanted = |edition| self.edition.is_none_or(|only| only == edition);
-        let mut built = Vec::new();
-        let mut dependencies = Vec::new();
-        let mut unbuilt = None;
-        if wanted(Edition::Full) {
-            match dependency::find_all(root, &model)? {
-                Ok(archives) => {
-                    built.push(tree.full(&archives)?);
-                    dependencies = archives;
-                }
-                Err(reason) if self.require_all || self.edition.is_some() => {
-                    bail!("the full edition cannot be built: {reason}");
-                }
-                Err(reason) => unbuilt = Some(reason),
-            }
-        }
-        if wanted(Edition::Addon) {
-            built.push(tree.addon()?);
-        }
-        let output = match &self.output {
-            Some(folder) => {
-                std::path::absolute(folder).with_context(|| format!("resolving --output {}", folder.display()))?
-            }
-            None => root.join("dist"),
-        };
+        let epoch = epoch(variable.as_deref(), &model)?;
+        let tree = Tree { sources: &sources, model: &model, generated: &generated, epoch };
+        let build = self.build(root, &tree)?;
+        let output = self.output(root)?;
+        let before = if output.is_dir() { verify::read(&output)? } else { Files::new() };
+        let index = index(&build.built, epoch, self.existing_index()?.as_deref())?;
+        let signatures = self.signatures(&build.built, &before)?;
         let _lock = Lock::take(root)?;
         let changed = assemble::CHART.write(root, &generated)?;
         // After the generated files are written, so that a commit which lacks them counts as dirty.
-        let record = record(root, &tree, &built, &dependencies)?.to_bytes()?;
-        let index = index(&built, tree.epoch)?;
+        let record = record(root, &tree, &build)?.to_bytes()?;
         let common = [(record::FILE.to_owned(), record), (INDEX.to_owned(), index)];
-        let artifacts: Files = built.iter().flat_map(Built::artifacts).chain(common).collect();
-        write_dist(&output, &artifacts)?;
-        summary(&model, &built, unbuilt.as_deref(), &output, changed);
+        let artifacts: Files = build.built.iter().flat_map(Built::artifacts).chain(common).collect();
+        write_dist(&output, &artifacts, &signatures, &before)?;
+        summary(&model, &build, &output, changed);
         if !warnings.is_empty() {
             say!("check  {}; `cargo xtask check` prints them", count(&warnings));
         }
         Ok(())
     }
+
+    /// Packs the editions that are wanted and can be had.
+    fn build(&self, root: &Path, tree: &Tree<'_>) -> Result<Build> {
+        let wanted = |edition| self.edition.is_none_or(|only| only == edition);
+        let mut build = Build { built: Vec::new(), dependencies: Vec::new(), unbuilt: None };
+        if wanted(Edition::Full) {
+            match dependency::find_all(root, tree.model)? {
+                Ok(archives) => {
+                    build.built.push(tree.full(&archives)?);
+                    build.dependencies = archives;
+                }
+                Err(reason) if self.require_all || self.edition.is_some() => {
+                    bail!("the full edition cannot be built: {reason}");
+                }
+                Err(reason) => build.unbuilt = Some(reason),
+            }
+        }
+        if wanted(Edition::Addon) {
+            build.built.push(tree.addon()?);
+        }
+        Ok(build)
+    }
+
+    fn output(&self, root: &Path) -> Result<PathBuf> {
+        match &self.output {
+            Some(path) => std::path::absolute(path).with_context(|| format!("resolving --output {}", path.display())),
+            None => Ok(root.join("dist")),
+        }
+    }
+
+    fn existing_index(&self) -> Result<Option<String>> {
+        let Some(path) = &self.index else { return Ok(None) };
+        Ok(Some(std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?))
+    }
+
+    /// The provenance files: signed now, or those there that are still about these archives.
+    fn signatures(&self, built: &[Built], before: &Files) -> Result<Files> {
+        let Some(key) = &self.sign else { return sign::fitting(built, before) };
+        let signer = sign::Signer { key, passphrase: self.passphrase_file.as_deref(), home: None };
+        let signatures = signer.sign_all(built, before)?;
+        if let Some(warning) = signer.warning()? {
+            note!("warning: {warning}");
+        }
+        Ok(signatures)
+    }
+}
+
+/// What one run packed.
+struct Build {
+    built: Vec<Built>,
+    /// What the full edition carries.
+    dependencies: Vec<Archive>,
+    /// Why there is no full edition.
+    unbuilt: Option<String>,
 }
 
 /// The time of all entries: SOURCE_DATE_EPOCH, else the release's date.
@@ -96,12 +127,13 @@ pub fn epoch(variable: Option<&str>, model: &Model) -> Result<u64> {
 }
 
 /// The record of a build. Which commit it was is known only where the checkout is a Git repository of its own.
-fn record(root: &Path, tree: &Tree<'_>, built: &[Built], dependencies: &[Archive]) -> Result<Record> {
+fn record(root: &Path, tree: &Tree<'_>, build: &Build) -> Result<Record> {
     let head = git::head(root)?;
-    let archives = built
+    let archives = build
+        .built
         .iter()
         .map(|b| (b.edition.name().to_owned(), record::Packed { file: b.archive.clone(), sha256: sha256(&b.bytes) }));
-    let dependencies = dependencies.iter().map(|d| record::Dependency {
+    let dependencies = build.dependencies.iter().map(|d| record::Dependency {
         name: d.name.clone(),
         version: d.version.clone(),
         sha256: d.sha256.clone(),
@@ -119,11 +151,11 @@ fn record(root: &Path, tree: &Tree<'_>, built: &[Built], dependencies: &[Archive
     })
 }
 
-/// The index of a chart repository that holds what was built.
-fn index(built: &[Built], epoch: u64) -> Result<Vec<u8>> {
+/// The index of a chart repository that holds what was built, and what `existing` lists.
+fn index(built: &[Built], epoch: u64, existing: Option<&str>) -> Result<Vec<u8>> {
     let time = time(epoch)?;
     let entries: Result<Vec<_>> = built.iter().map(|b| index::entry(&b.chart, &sha256(&b.bytes), &time)).collect();
-    Ok(index::merge(None, &entries?, &time)?.into_bytes())
+    Ok(index::merge(existing, &entries?, &time).context("merging index.yaml")?.into_bytes())
 }
 
 /// Seconds since 1970 in the form of RFC 3339.
@@ -132,27 +164,29 @@ pub fn time(epoch: u64) -> Result<String> {
     Ok(time.with_context(|| format!("time {epoch} is out of range"))?.to_string())
 }
 
-/// Writes the artifacts, the checksums last, then removes what an earlier run listed and this one did not make.
-fn write_dist(output: &Path, artifacts: &Files) -> Result<()> {
-    let before = std::fs::read_to_string(output.join(SUMS)).unwrap_or_default();
+/// Writes the artifacts and their signatures, the checksums last, then removes what an earlier run listed and this one did not
+/// make, of `before`, and signatures that are no longer about what was signed.
+fn write_dist(output: &Path, artifacts: &Files, signatures: &Files, before: &Files) -> Result<()> {
     let mut staged = Staged::default();
-    for (name, bytes) in artifacts {
+    for (name, bytes) in artifacts.iter().chain(signatures) {
         staged.write(&output.join(name), bytes)?;
     }
     let sums = checksum::sums(artifacts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
     staged.write(&output.join(SUMS), sums.as_bytes())?;
     staged.commit()?;
-    for (_, name) in checksum::parse(&before).unwrap_or_default() {
-        // Whatever the old list says, nothing outside the folder is ever removed.
-        let inside = name.split('/').all(|step| !matches!(step, "" | "." | "..")) && !name.contains('\\');
-        if inside && !artifacts.contains_key(&name) && name != SUMS {
-            let _ = std::fs::remove_file(output.join(&name));
+    let listed = before.get(SUMS).map(|text| checksum::parse(&String::from_utf8_lossy(text)));
+    for (_, name) in listed.unwrap_or(Ok(Vec::new())).unwrap_or_default() {
+        // Whatever the old list says, only what was found in the folder is ever removed.
+        for name in [format!("{name}.prov"), name] {
+            if before.contains_key(&name) && !artifacts.contains_key(&name) && !signatures.contains_key(&name) {
+                let _ = std::fs::remove_file(output.join(&name));
+            }
         }
     }
     Ok(())
 }
 
-fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path, changed: usize) {
+fn summary(model: &Model, build: &Build, output: &Path, changed: usize) {
     let groups = model.rules.iter().map(|file| file.groups.len()).sum::<usize>();
     say!(
         "{} {}: {} in {}, {}, {}{}",
@@ -168,7 +202,7 @@ fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path,
             String::new()
         },
     );
-    for built in built {
+    for built in &build.built {
         say!(
             "{:<6} {}  {} files, {:.1} kB, sha256 {}{}",
             built.edition.name(),
@@ -179,7 +213,7 @@ fn summary(model: &Model, built: &[Built], unbuilt: Option<&str>, output: &Path,
             if built.pinned { "" } else { "; NOT PINNED: marked, never to be published" },
         );
     }
-    if let Some(reason) = unbuilt {
+    if let Some(reason) = &build.unbuilt {
         say!("full   not built: {reason}");
     }
     say!("sums   {}", output.join(SUMS).display());

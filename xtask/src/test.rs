@@ -7,6 +7,7 @@ mod exporters;
 mod full;
 mod helm;
 mod hooks;
+mod index;
 mod network;
 mod notes;
 mod overrides;
@@ -17,6 +18,8 @@ mod relabel;
 mod releases;
 mod rendered;
 mod scrape_configs;
+mod server;
+mod sign;
 mod sources;
 mod targets;
 mod typed;
@@ -201,6 +204,8 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         notes::cases(context),
         network::cases(),
         releases::cases(context),
+        index::cases(),
+        sign::cases(),
     ];
     let mut cases: Vec<Case> = cases.into_iter().flatten().collect();
     cases.push(pitfalls::case(&cases));

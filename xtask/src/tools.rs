@@ -1,4 +1,5 @@
-//! Helm 3 and 4, Prometheus, promtool, amtool, an OCI registry and actionlint: found on PATH in the pinned version, or built from tools/go.mod.
+//! Helm 3 and 4, Prometheus, promtool, amtool, an OCI registry and actionlint: found on PATH in the pinned version, or built from
+//! tools/go.mod; and gpg, which the system has.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ pub struct Tool {
     pub name: &'static str,
     /// Its name on PATH.
     program: &'static str,
-    /// The Go package, a tool of tools/go.mod.
-    package: &'static str,
+    /// The Go package, a tool of tools/go.mod; none for a program of the system's own.
+    package: Option<&'static str>,
     /// How it is asked for its version.
     version_flag: &'static str,
     /// The pinned major version and the least minor one.
@@ -29,7 +30,7 @@ pub struct Tool {
 pub const HELM4: Tool = Tool {
     name: "helm4",
     program: "helm",
-    package: "helm.sh/helm/v4/cmd/helm",
+    package: Some("helm.sh/helm/v4/cmd/helm"),
     version_flag: "version",
     version: (4, 3),
     ldflags: "-X helm.sh/helm/v4/internal/version.version=v4.3.1",
@@ -37,7 +38,7 @@ pub const HELM4: Tool = Tool {
 pub const HELM3: Tool = Tool {
     name: "helm3",
     program: "helm",
-    package: "helm.sh/helm/v3/cmd/helm",
+    package: Some("helm.sh/helm/v3/cmd/helm"),
     version_flag: "version",
     version: (3, 22),
     ldflags: "-X helm.sh/helm/v3/internal/version.version=v3.22.0",
@@ -45,7 +46,7 @@ pub const HELM3: Tool = Tool {
 pub const PROMTOOL: Tool = Tool {
     name: "promtool",
     program: "promtool",
-    package: "github.com/prometheus/prometheus/cmd/promtool",
+    package: Some("github.com/prometheus/prometheus/cmd/promtool"),
     version_flag: "--version",
     version: (3, 14),
     ldflags: "-X github.com/prometheus/common/version.Version=3.14.0",
@@ -53,7 +54,7 @@ pub const PROMTOOL: Tool = Tool {
 pub const AMTOOL: Tool = Tool {
     name: "amtool",
     program: "amtool",
-    package: "github.com/prometheus/alertmanager/cmd/amtool",
+    package: Some("github.com/prometheus/alertmanager/cmd/amtool"),
     version_flag: "--version",
     version: (0, 34),
     ldflags: "-X github.com/prometheus/common/version.Version=0.34.2",
@@ -62,7 +63,7 @@ pub const AMTOOL: Tool = Tool {
 pub const PROMETHEUS: Tool = Tool {
     name: "prometheus",
     program: "prometheus",
-    package: "github.com/prometheus/prometheus/cmd/prometheus",
+    package: Some("github.com/prometheus/prometheus/cmd/prometheus"),
     version_flag: "--version",
     version: (3, 14),
     ldflags: "-X github.com/prometheus/common/version.Version=3.14.0",
@@ -71,7 +72,7 @@ pub const PROMETHEUS: Tool = Tool {
 pub const REGISTRY: Tool = Tool {
     name: "registry",
     program: "registry",
-    package: "github.com/distribution/distribution/v3/cmd/registry",
+    package: Some("github.com/distribution/distribution/v3/cmd/registry"),
     version_flag: "--version",
     version: (3, 1),
     ldflags: "",
@@ -80,13 +81,16 @@ pub const REGISTRY: Tool = Tool {
 pub const ACTIONLINT: Tool = Tool {
     name: "actionlint",
     program: "actionlint",
-    package: "github.com/rhysd/actionlint/cmd/actionlint",
+    package: Some("github.com/rhysd/actionlint/cmd/actionlint"),
     version_flag: "-version",
     version: (1, 7),
     ldflags: "",
 };
+/// Signs what `helm verify` then checks.
+pub const GPG: Tool =
+    Tool { name: "gpg", program: "gpg", package: None, version_flag: "--version", version: (2, 2), ldflags: "" };
 /// Those that `cargo xtask test` runs.
-pub const ALL: [Tool; 7] = [HELM3, HELM4, PROMTOOL, AMTOOL, PROMETHEUS, REGISTRY, ACTIONLINT];
+pub const ALL: [Tool; 8] = [HELM3, HELM4, PROMTOOL, AMTOOL, PROMETHEUS, REGISTRY, ACTIONLINT, GPG];
 
 /// Where a tool is, or why it cannot be had.
 pub type Found = Result<PathBuf, String>;
@@ -127,11 +131,12 @@ impl Tool {
     }
 
     fn build(&self, root: &Path, offline: bool) -> Found {
+        let package = self.package.ok_or("it is not installed; the system's packages have it")?;
         let shell = Shell::new().map_err(|error| error.to_string())?;
         if cmd!(shell, "go version").quiet().ignore_stderr().read().is_err() {
             return Err("Go is not installed, which builds it".to_owned());
         }
-        let (package, ldflags, folder) = (self.package, self.ldflags, root.join("tools"));
+        let (ldflags, folder) = (self.ldflags, root.join("tools"));
         let output = root.join("target/tools").join(self.name);
         note!("building {} from tools/go.mod (once; minutes when nothing is cached)", self.name);
         let mut build = cmd!(shell, "go build -C {folder} -ldflags {ldflags} -o {output} {package}").quiet();
@@ -194,8 +199,10 @@ fn version_in(text: &str) -> Option<(u64, u64)> {
 /// What this machine lacks and what that skips, a line each.
 pub fn missing(root: &Path) -> Vec<String> {
     let mut lines = Vec::new();
-    let tools: Vec<&str> =
-        ALL.iter().filter(|tool| tool.built(root).is_none() && tool.on_path().is_err()).map(|tool| tool.name).collect();
+    let tools = ALL.iter().filter(|tool| tool.built(root).is_none() && tool.on_path().is_err());
+    let (tools, own): (Vec<&Tool>, Vec<&Tool>) = tools.partition(|tool| tool.package.is_some());
+    let tools: Vec<&str> = tools.into_iter().map(|tool| tool.name).collect();
+    lines.extend(own.into_iter().map(|tool| format!("{}: `cargo xtask test` skips what needs it", tool.name)));
     if !tools.is_empty() {
         let go = Shell::new().is_ok_and(|shell| cmd!(shell, "go version").quiet().ignore_stderr().read().is_ok());
         let names = tools.join(", ");
@@ -220,6 +227,7 @@ mod tests {
             ("promtool, version  (branch: , revision: unknown)\n  go version: go1.26", None),
             ("registry github.com/distribution/distribution/v3 v3.1.2+unknown", Some((3, 1))),
             ("v1.7.7", Some((1, 7))),
+            ("gpg (GnuPG) 2.2.40\nlibgcrypt 1.10.1", Some((2, 2))),
             ("helm", None),
         ] {
             assert_eq!(version_in(text), version, "{text}");

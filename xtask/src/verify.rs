@@ -4,7 +4,7 @@
 pub mod archive;
 pub mod folder;
 mod record;
-mod signature;
+pub mod signature;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
