@@ -20,7 +20,8 @@ const FOLDERS: [&str; 9] = [
 ];
 
 /// Single source files outside those folders.
-const FILES: [&str; 4] = ["CHANGELOG.md", "chart/.helmignore", "chart/Chart.yaml", "chart/dependencies.sha256"];
+const FILES: [&str; 5] =
+    ["CHANGELOG.md", "chart/.helmignore", "chart/Chart.yaml", "chart/dependencies.sha256", "chart/notifications.yaml"];
 
 /// Every source by its path in the repository, with slashes.
 #[derive(Debug, Default, Clone)]

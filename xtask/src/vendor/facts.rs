@@ -13,7 +13,11 @@ use crate::model::facts::Facts;
 use crate::model::images;
 
 /// The kinds of custom resources that our templates render.
-const KINDS: [&str; 5] = ["PodMonitor", "Probe", "PrometheusRule", "ScrapeConfig", "ServiceMonitor"];
+const KINDS: [&str; 6] =
+    ["AlertmanagerConfig", "PodMonitor", "Probe", "PrometheusRule", "ScrapeConfig", "ServiceMonitor"];
+
+/// The integrations of an AlertmanagerConfig that our templates render.
+const INTEGRATIONS: [&str; 4] = ["emailConfigs", "pagerdutyConfigs", "slackConfigs", "webhookConfigs"];
 
 /// Derives the facts, as the text of their file.
 pub fn derive(archive: &Archive) -> Result<String> {
@@ -218,8 +222,7 @@ fn collect_fields(schema: &Value, path: &str, fields: &mut BTreeMap<String, Stri
     };
     let map_of_values = schema["additionalProperties"].is_object();
     fields.insert(path.to_owned(), if map_of_values { "map".to_owned() } else { kind.to_owned() });
-    if path.ends_with("SDConfigs") {
-        // A ScrapeConfig has some twenty ways of discovery, most of its size; our templates use none of them.
+    if is_unused(path) {
         return;
     }
     for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
@@ -228,6 +231,15 @@ fn collect_fields(schema: &Value, path: &str, fields: &mut BTreeMap<String, Stri
     if schema["items"].is_object() {
         collect_fields(&schema["items"], &format!("{path}[]"), fields);
     }
+}
+
+/// What is most of the definitions' size and of no use to our templates: a ScrapeConfig's twenty ways of discovery, and an
+/// AlertmanagerConfig's other integrations and HTTP clients.
+fn is_unused(path: &str) -> bool {
+    let integration = path.strip_prefix("spec.receivers[].").filter(|rest| rest.ends_with("Configs"));
+    path.ends_with("SDConfigs")
+        || path.ends_with("Configs[].httpConfig")
+        || integration.is_some_and(|name| !name.contains('.') && !INTEGRATIONS.contains(&name))
 }
 
 #[cfg(test)]
