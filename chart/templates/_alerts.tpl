@@ -70,7 +70,10 @@ rules, with its overrides, over its own. Takes a dict of `root` and `rule`.
 {{- end -}}
 {{- end -}}
 
-{{/* The sources that values name, each kind once for a namespace, as JSON `{"list": [{source, namespace}]}`. */}}
+{{/*
+The sources that values name, each kind once for a namespace, as JSON `{"list": [{source, namespace}]}`. The namespace is
+empty where the workers' probe goes to those that are discovered.
+*/}}
 {{- define "gorax-monitoring.namedSources" -}}
 {{- $root := . -}}
 {{- $named := list -}}
@@ -78,6 +81,11 @@ rules, with its overrides, over its own. Takes a dict of `root` and `rule`.
 {{- range $name, $source := get $root.Values.sources $kind -}}
 {{- $namespace := include "gorax-monitoring.sourceNamespace" (dict "root" $root "where" (printf "sources.%s.%s" $kind $name) "source" $source) -}}
 {{- $named = append $named (dict "source" $kind "namespace" $namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.gorax.worker.probe.enabled -}}
+{{- range (include "gorax-monitoring.environments" . | fromJson).list -}}
+{{- $named = append $named (dict "source" "workerProbe" "namespace" .namespace) -}}
 {{- end -}}
 {{- end -}}
 {{- dict "list" (uniq $named) | toJson -}}

@@ -10,7 +10,7 @@ which of them; with discovery a source anywhere is enough, since what it will fi
 {{- range $alert, $needs := (include "gorax-monitoring.silentAlerts" . | fromJson).waiting -}}
 {{- $remedies := list -}}
 {{- range $needs.alternatives -}}
-{{- $remedies = append $remedies (printf "sources.%s" (join " and sources." .sources)) -}}
+{{- $remedies = append $remedies (printf "sources.%s" (join " and sources." .sources) | replace "sources.workerProbe" "gorax.worker.probe") -}}
 {{- end -}}
 {{- $lacking := list -}}
 {{- range $environment := $environments -}}

@@ -11,14 +11,15 @@ use serde::Serialize;
 
 use crate::model::Model;
 
-/// The kinds of `sources:` and the job whose name the chart gives their targets, by which the metric contract knows
-/// them. Everything else that metrics come from is there wherever a Prometheus stack and Gorax are.
-pub const SOURCES: [(&str, &str); 5] = [
+/// The kinds of `sources:`, and the workers' probe, and the job whose name the chart gives their targets, by which the
+/// metric contract knows them. Everything else that metrics come from is there wherever a Prometheus stack and Gorax are.
+pub const SOURCES: [(&str, &str); 6] = [
     ("blackbox", "blackbox"),
     ("ingressNginx", "ingress-nginx"),
     ("postgres", "postgres-exporter"),
     ("redis", "redis-exporter"),
     ("sql", "sql-exporter"),
+    ("workerProbe", "gorax-worker-health"),
 ];
 
 /// The label in which a program's own namespace arrives unless its monitor honours labels.

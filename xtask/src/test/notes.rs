@@ -166,9 +166,19 @@ fn silent(context: &Context) -> Result<()> {
         "APIErrorBudgetBurnsFast, APIErrorBudgetBurnsSlowly, HighHTTPErrorRate, HighHTTPLatency, HighHTTPRequestRate\n";
     says(
         &of("")?,
-        &[&format!("  sources.ingressNginx: {http}"), "  sources.redis: RedisConnectionFailure, ", "QueueBacklog, "],
+        &[
+            &format!("  sources.ingressNginx: {http}"),
+            "  sources.redis: RedisConnectionFailure, ",
+            "  sources.sql: QueueBacklog, ",
+            "  gorax.worker.probe: GoraxWorkerUnhealthy\n",
+            "HighStepFailureRate\n",
+        ],
         &[],
     )?;
+    let probe = "gorax.worker.probe.enabled=true,sources.blackbox.a.environment=x,sources.blackbox.a.address=h:9115";
+    for named in ["", ",gorax.environments.x.namespace=gorax-prod"] {
+        says(&of(&format!("{probe}{named}"))?, &[], &["GoraxWorkerUnhealthy"])?;
+    }
     says(&of(environments)?, &["  sources.redis for dev, production: RedisConnectionFailure, "], &[])?;
     let one = of(&format!("{environments},{redis}"))?;
     says(
