@@ -28,6 +28,7 @@ pub enum Command {
     Docs(Docs),
     Explain(Explain),
     Package(Package),
+    Release(Release),
     Test(Test),
     Vendor(Vendor),
     Verify(Verify),
@@ -169,6 +170,22 @@ pub struct Package {
     pub passphrase_file: Option<PathBuf>,
 }
 
+/// Make a release of what is unreleased: one commit, ready for its tag.
+///
+/// CHANGELOG.md's section `## [Unreleased]` gets the version and the date, chart/Chart.yaml the version, README.md the names of the
+/// archives, and the generated files follow. Everything or nothing: with changes that no commit has, a version that is not above
+/// the chart's or has a heading already, or nothing unreleased, every file stays as it is. It neither tags nor pushes, and prints
+/// what to do next.
+#[derive(Debug, Args)]
+pub struct Release {
+    /// The new version, such as 1.2.3
+    #[arg(value_name = "VERSION")]
+    pub version: String,
+    /// The date of the release, which is also the time of every file in its archives [default: today in UTC]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<String>,
+}
+
 /// Prove the whole: Rust tests, drift, checks, promtool's rule tests, both Helm majors on the archive.
 ///
 /// Its tools (Helm 3 and 4, Prometheus, amtool, a registry, …) are built from tools/go.mod into target/tools (once;
@@ -213,6 +230,9 @@ pub struct Verify {
     /// An archive or a folder, relative to the current folder [default: dist/ of the checkout]
     #[arg(value_name = "ARCHIVE|DIR")]
     pub target: Option<PathBuf>,
+    /// Pack the recorded commit again, from this repository's history, and compare the bytes
+    #[arg(long)]
+    pub rebuild: bool,
     /// Demand a good signature of each archive by a key of this keyring, a file as `gpg --export` writes it
     #[arg(long, value_name = "FILE")]
     pub keyring: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
 /// The commit that is checked out.
@@ -23,4 +23,55 @@ pub fn head(root: &Path) -> Result<Option<Head>> {
     });
     let head = || Some((git(&["rev-parse", "HEAD"])?, git(&["status", "--porcelain"])?));
     Ok(ours.then(head).flatten().map(|(commit, changes)| Head { commit, dirty: !changes.is_empty() }))
+}
+
+/// The tags of a commit.
+pub fn tags(root: &Path, commit: &str) -> Result<Vec<String>> {
+    let shell = Shell::new()?;
+    let tags = cmd!(shell, "git -C {root} tag --points-at {commit}").quiet().ignore_stderr().read();
+    Ok(tags.unwrap_or_default().lines().map(str::to_owned).collect())
+}
+
+/// Commits these files as they are.
+pub fn commit(root: &Path, paths: &[&str], message: &str) -> Result<()> {
+    let shell = Shell::new()?;
+    cmd!(shell, "git -C {root} add -- {paths...}").quiet().run().context("adding the files to the commit")?;
+    cmd!(shell, "git -C {root} commit --quiet --message {message}").quiet().run().context("committing")
+}
+
+/// Takes files out of the next commit again.
+pub fn unstage(root: &Path, paths: &[&str]) -> Result<()> {
+    let shell = Shell::new()?;
+    cmd!(shell, "git -C {root} reset --quiet -- {paths...}").quiet().run().context("taking the files back")
+}
+
+/// Whether the repository has a commit.
+pub fn has(root: &Path, commit: &str) -> Result<bool> {
+    let (shell, object) = (Shell::new()?, format!("{commit}^{{commit}}"));
+    Ok(cmd!(shell, "git -C {root} cat-file -e {object}").quiet().ignore_stderr().run().is_ok())
+}
+
+/// Whether files and folders are here as a commit has them.
+pub fn same(root: &Path, commit: &str, paths: &[&str]) -> Result<bool> {
+    let shell = Shell::new()?;
+    let output = cmd!(shell, "git -C {root} diff --name-only {commit} -- {paths...}").quiet().read();
+    Ok(output.context("comparing with Git")?.is_empty())
+}
+
+/// Writes the files of a commit below `folder`, which is made; nothing else in the repository changes.
+pub fn export(root: &Path, commit: &str, folder: &Path) -> Result<()> {
+    let shell = Shell::new()?;
+    std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    // An index of its own: the checkout's stays as it is.
+    let index = folder.join(".index");
+    let prefix = format!("--prefix={}/", folder.display());
+    let git = |arguments: &[&str]| {
+        cmd!(shell, "git -C {root} {arguments...}")
+            .quiet()
+            .env("GIT_INDEX_FILE", &index)
+            .run()
+            .context("exporting with Git")
+    };
+    git(&["read-tree", commit])?;
+    git(&["checkout-index", "--all", &prefix])
 }

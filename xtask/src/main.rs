@@ -26,7 +26,9 @@ mod inputs;
 mod model;
 mod package;
 mod provenance;
+mod publishable;
 mod record;
+mod release;
 mod report;
 mod sources;
 mod test;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Some(Command::Docs(flags)) => flags.run(&root),
         Some(Command::Explain(flags)) => flags.run(&root),
         Some(Command::Package(flags)) => flags.run(&root),
+        Some(Command::Release(flags)) => flags.run(&root),
         Some(Command::Test(flags)) => flags.run(&root),
         Some(Command::Vendor(flags)) => flags.run(&root),
         Some(Command::Verify(flags)) => flags.run(&root),

@@ -88,8 +88,7 @@ impl Sources {
             .take_while(move |path| path.strip_prefix(folder).is_some_and(|p| p.starts_with('/')))
     }
 
-    /// Sets one file; tests build their sources with it.
-    #[cfg(test)]
+    /// Sets one file, here and not on the disk.
     pub fn set(&mut self, path: &str, text: impl AsRef<[u8]>) {
         self.files.insert(path.to_owned(), text.as_ref().to_vec());
     }

@@ -3,7 +3,8 @@
 
 pub mod archive;
 pub mod folder;
-mod record;
+pub mod rebuild;
+mod same_build;
 pub mod signature;
 
 use std::fmt;
@@ -13,7 +14,9 @@ use anyhow::{Context, Result, bail};
 use helmpack::archive::Files;
 
 use crate::failure::{Reported, Usage, plural};
-use crate::flags;
+use crate::flags::{self, Edition};
+use crate::publishable;
+use crate::record::{self, Record};
 
 /// Something that is not as it was packed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,13 +55,25 @@ impl flags::Verify {
         if let Some(keyring) = &self.keyring {
             defects.extend(signatures(&files, keyring));
         }
+        // What is broken already needs no comparing.
+        if self.rebuild && defects.is_empty() {
+            let record = files.get(record::FILE).context("there is no package.json, which names the commit")?;
+            defects.extend(rebuild::rebuild(root, &Record::parse(record)?, &files)?);
+        }
         defects.sort();
         defects.iter().for_each(|defect| say!("{defect}"));
         if !defects.is_empty() {
             say!("{} in {}", plural(defects.len(), "defect"), target.display());
             return Err(Reported.into());
         }
-        say!("{}: {} as packed", target.display(), plural(files.len(), "file"));
+        let rebuilt = if self.rebuild { ", and its commit gives the same bytes" } else { "" };
+        say!("{}: {} as packed{rebuilt}", target.display(), plural(files.len(), "file"));
+        if let Some(Ok(record)) = files.get(record::FILE).map(|bytes| Record::parse(bytes)) {
+            let changelog = std::fs::read_to_string(root.join("CHANGELOG.md")).context("reading CHANGELOG.md")?;
+            let refusals =
+                publishable::refusals(&record, &changelog, &publishable::tags(root, &record)?, &Edition::ALL);
+            refusals.iter().for_each(|reason| say!("note   not to be published: {reason}"));
+        }
         Ok(())
     }
 }
@@ -70,7 +85,8 @@ fn one(path: &Path) -> Result<(Files, Vec<Defect>)> {
     let mut files = Files::new();
     for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry?.path();
-        if let Some(file) = path.file_name().and_then(|file| file.to_str()).filter(|file| file.starts_with(name)) {
+        let belongs = |file: &&str| file.starts_with(name) || *file == record::FILE;
+        if let Some(file) = path.file_name().and_then(|file| file.to_str()).filter(belongs) {
             files.insert(file.to_owned(), bytes(&path)?);
         }
     }

@@ -112,7 +112,7 @@ fn documents(name: &str, verified: &Verified, beside: &Files) -> Vec<Defect> {
     if let Some(bytes) = beside.get(&file) {
         match provenance::parse(bytes, &verified.chart) {
             Err(error) => defects.push(Defect::new(&file, format!("{error:#}"))),
-            Ok(record) => defects.extend(super::record::compare(&file, &record, &[(name, verified)])),
+            Ok(record) => defects.extend(super::same_build::compare(&file, &record, &[(name, verified)])),
         }
     }
     defects

@@ -106,7 +106,7 @@ fn record(files: &Files, archives: &[(&str, &Verified)]) -> Vec<Defect> {
     match Record::parse(bytes).and_then(|record| Ok((record.to_bytes()?, record))) {
         Err(error) => of(format!("{error:#}")),
         Ok((written, _)) if written != *bytes => of(difference(bytes, &written, "its own content")),
-        Ok((_, record)) => super::record::compare(record::FILE, &record, archives),
+        Ok((_, record)) => super::same_build::compare(record::FILE, &record, archives),
     }
 }
 

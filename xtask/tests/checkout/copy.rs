@@ -11,6 +11,16 @@ pub struct Checkout {
     pub root: PathBuf,
 }
 
+/// Git's user, without the settings of whoever runs the tests.
+const IDENTITY: [(&str, &str); 6] = [
+    ("GIT_AUTHOR_NAME", "Tester"),
+    ("GIT_AUTHOR_EMAIL", "tester@example.org"),
+    ("GIT_COMMITTER_NAME", "Tester"),
+    ("GIT_COMMITTER_EMAIL", "tester@example.org"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_CONFIG_SYSTEM", "/dev/null"),
+];
+
 impl Checkout {
     /// Copies the sources to `path` below a folder of this test's own.
     pub fn new(name: &str, path: &str) -> Checkout {
@@ -42,6 +52,28 @@ impl Checkout {
     pub fn package(&self) {
         let output = self.run(&["package"]);
         assert!(output.status.success(), "{}", stderr(&output));
+    }
+
+    /// Makes the copy a Git repository and commits all that is in it.
+    pub fn commit(&self) {
+        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".gitignore"), self.path(".gitignore"))
+            .unwrap();
+        for arguments in [&["init", "--quiet"][..], &["add", "--all"], &["commit", "--quiet", "--message", "All"]] {
+            self.git(arguments);
+        }
+    }
+
+    /// Runs the binary with Git's settings of nobody on this machine.
+    pub fn as_tester(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).envs(IDENTITY).output().unwrap()
+    }
+
+    /// Runs Git in the copy, as somebody.
+    pub fn git(&self, arguments: &[&str]) -> String {
+        let mut git = Command::new("git");
+        let output = git.arg("-C").arg(&self.root).args(arguments).envs(IDENTITY).output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// The cache of this copy, empty at first.

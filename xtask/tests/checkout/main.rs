@@ -7,6 +7,7 @@ mod dashboards;
 mod foreign;
 mod helm_test;
 mod package;
+mod release;
 mod server;
 mod vendor;
 mod verify;

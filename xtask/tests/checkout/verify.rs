@@ -124,3 +124,60 @@ fn sum_anew(dist: &Path) {
     let sums = helmpack::checksum::sums(files.iter().map(|(name, bytes)| (*name, bytes.as_slice())));
     fs::write(dist.join("SHA256SUMS"), sums).unwrap();
 }
+
+/// Makes the copy a repository with one commit, and packs that.
+fn committed(name: &str) -> Checkout {
+    let checkout = Checkout::new(name, "checkout");
+    checkout.vendor_stand_in();
+    checkout.commit();
+    checkout.package();
+    checkout
+}
+
+#[test]
+fn the_recorded_commit_gives_the_same_bytes_whatever_was_changed_since() {
+    let checkout = committed("rebuilt");
+    let output = checkout.run(&["verify", "--rebuild"]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    checkout.edit("alerts/queue.yaml", |text| text.replacen("> 1000 ", "> 2000 ", 1));
+    fs::remove_dir_all(checkout.path("chart/charts")).unwrap();
+    fs::remove_dir_all(checkout.cache()).unwrap();
+    let output = checkout.run(&["verify", "--rebuild"]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    assert!(!checkout.path("target/rebuild").exists(), "what was exported is taken away");
+    // Another time than the release's is rebuilt too.
+    let packed = |epoch: &str| checkout.command().arg("package").env("SOURCE_DATE_EPOCH", epoch).output().unwrap();
+    checkout.edit("alerts/queue.yaml", |text| text.replacen("> 2000 ", "> 1000 ", 1));
+    assert!(packed("1000000000").status.success());
+    assert!(checkout.run(&["verify", "--rebuild"]).status.success());
+}
+
+#[test]
+fn an_archive_that_its_commit_does_not_give_is_found_with_the_entry() {
+    let checkout = committed("forged");
+    let path = checkout.path("dist").join(format!("gorax-monitoring-addon-{}.tgz", checkout.version()));
+    // Well made in every respect, but from other sources: alone, nothing tells.
+    let packed = helmpack::archive::verify(&fs::read(&path).unwrap()).unwrap();
+    let mut files = packed.files;
+    let rules = files.get_mut("files/rules/queue.yaml").unwrap();
+    *rules = String::from_utf8(rules.clone()).unwrap().replacen("> 1000 ", "> 9000 ", 1).into_bytes();
+    let forged = checkout.path("forged").join(path.file_name().unwrap());
+    fs::create_dir_all(checkout.path("forged")).unwrap();
+    fs::write(&forged, helmpack::archive::pack(&packed.root, &files, packed.mtime).unwrap()).unwrap();
+    let archive = forged.to_str().unwrap();
+    assert!(checkout.run(&["verify", archive]).status.success());
+    checkout.copy("dist/package.json", "forged/package.json");
+    let output = checkout.run(&["verify", "--rebuild", archive]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(".tgz: files/rules/queue.yaml: line "), "{text}");
+}
+
+#[test]
+fn what_no_commit_holds_cannot_be_rebuilt() {
+    let checkout = committed("dirty");
+    checkout.edit("alerts/queue.yaml", |text| text + "# more\n");
+    checkout.package();
+    let output = checkout.run(&["verify", "--rebuild"]);
+    assert!(stderr(&output).starts_with("error: package.json records no commit that holds all"), "{}", stderr(&output));
+}

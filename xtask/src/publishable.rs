@@ -1,0 +1,107 @@
+//! What must hold of a build before it is published, beside that it verifies and rebuilds.
+
+use std::path::Path;
+
+use anyhow::Result;
+use helmpack::changelog;
+
+use crate::flags::Edition;
+use crate::git;
+use crate::record::Record;
+
+/// Why a build must not be published, nothing if it may: changes that no commit holds, a version without its dated heading in the
+/// changelog, a tag of another version on its commit, a dependency in one of `editions` that is not the pinned one.
+pub fn refusals(record: &Record, changelog: &str, tags: &[String], editions: &[Edition]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let version = &record.version;
+    if record.clean_commit().is_none() {
+        reasons.push("it holds changes that no commit has; commit them, then `cargo xtask package`".to_owned());
+    }
+    match changelog::released(changelog, version) {
+        Ok(Some(_)) => {}
+        Ok(None) => reasons.push(format!(
+            "CHANGELOG.md has no heading `## [{version}] - <date>`; `cargo xtask release VERSION` makes one"
+        )),
+        Err(error) => reasons.push(format!("CHANGELOG.md: {error:#}")),
+    }
+    let of_a_version = |tag: &&String| tag.strip_prefix('v').is_some_and(|v| semver::Version::parse(v).is_ok());
+    for tag in tags.iter().filter(of_a_version).filter(|tag| tag[1..] != *version) {
+        reasons.push(format!("its commit has the tag {tag}, and its version is {version}"));
+    }
+    if editions.contains(&Edition::Full) {
+        for dependency in record.dependencies.iter().filter(|dependency| !dependency.pinned) {
+            reasons.push(format!(
+                "the full edition carries another {} {} than the pinned one; get that with `cargo xtask vendor`, or publish \
+                 `--edition addon` alone",
+                dependency.name, dependency.version
+            ));
+        }
+    }
+    reasons
+}
+
+/// The tags of a build's commit, and the one that a workflow of GitHub runs for.
+pub fn tags(root: &Path, record: &Record) -> Result<Vec<String>> {
+    let mut tags = match &record.commit {
+        Some(commit) => git::tags(root, commit)?,
+        None => Vec::new(),
+    };
+    if std::env::var("GITHUB_REF_TYPE").is_ok_and(|kind| kind == "tag") {
+        tags.extend(std::env::var("GITHUB_REF_NAME"));
+    }
+    Ok(tags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Dependency;
+
+    const CHANGELOG: &str = "# C\n\n## [Unreleased]\n\n## [1.0.0] - 2026-01-31\n\n- A.\n";
+
+    fn record() -> Record {
+        Record {
+            name: "demo".to_owned(),
+            version: "1.0.0".to_owned(),
+            commit: Some("c0".repeat(20)),
+            dirty: Some(false),
+            cargo_lock: None,
+            source_date_epoch: 0,
+            archives: [].into(),
+            dependencies: vec![Dependency {
+                name: "stack".to_owned(),
+                version: "2.0.0".to_owned(),
+                sha256: String::new(),
+                pinned: true,
+            }],
+        }
+    }
+
+    fn reasons(record: &Record, tags: &[&str], editions: &[Edition]) -> Vec<String> {
+        let tags: Vec<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        refusals(record, CHANGELOG, &tags, editions)
+    }
+
+    #[test]
+    fn a_release_as_it_should_be_is_not_refused() {
+        assert_eq!(reasons(&record(), &[], &Edition::ALL), [""; 0]);
+        assert_eq!(reasons(&record(), &["v1.0.0", "very-good"], &Edition::ALL), [""; 0]);
+    }
+
+    #[test]
+    fn each_thing_that_is_wrong_is_a_reason() {
+        let unpinned = vec![Dependency { pinned: false, ..record().dependencies.remove(0) }];
+        for (record, tags, expected) in [
+            (Record { dirty: Some(true), ..record() }, &[][..], "no commit has"),
+            (Record { dirty: None, ..record() }, &[], "no commit has"),
+            (Record { version: "1.1.0".to_owned(), ..record() }, &[], "no heading `## [1.1.0]"),
+            (record(), &["v1.1.0"], "has the tag v1.1.0, and its version is 1.0.0"),
+            (Record { dependencies: unpinned.clone(), ..record() }, &[], "another stack 2.0.0"),
+        ] {
+            let reasons = reasons(&record, tags, &Edition::ALL);
+            assert!(reasons.len() == 1 && reasons[0].contains(expected), "{reasons:?}");
+        }
+        let addon = Record { dependencies: unpinned, ..record() };
+        assert_eq!(reasons(&addon, &[], &[Edition::Addon]), [""; 0], "the addon edition may go alone");
+    }
+}
