@@ -25,6 +25,7 @@ mod targets;
 mod typed;
 mod wiring;
 mod worker_probe;
+mod workflows;
 mod workspace;
 
 use std::path::{Path, PathBuf};
@@ -206,6 +207,7 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         releases::cases(context),
         index::cases(),
         sign::cases(),
+        workflows::cases(),
     ];
     let mut cases: Vec<Case> = cases.into_iter().flatten().collect();
     cases.push(pitfalls::case(&cases));
