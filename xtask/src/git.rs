@@ -45,10 +45,12 @@ pub fn unstage(root: &Path, paths: &[&str]) -> Result<()> {
     cmd!(shell, "git -C {root} reset --quiet -- {paths...}").quiet().run().context("taking the files back")
 }
 
-/// Whether the repository has a commit.
+/// Whether the repository has a commit, given by its id.
 pub fn has(root: &Path, commit: &str) -> Result<bool> {
     let (shell, object) = (Shell::new()?, format!("{commit}^{{commit}}"));
-    Ok(cmd!(shell, "git -C {root} cat-file -e {object}").quiet().ignore_stderr().run().is_ok())
+    // An id comes out of a file: it must not be an option, nor a branch's name.
+    let is_id = commit.len() >= 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Ok(is_id && cmd!(shell, "git -C {root} cat-file -e {object}").quiet().ignore_stderr().run().is_ok())
 }
 
 /// Whether files and folders are here as a commit has them.

@@ -15,6 +15,7 @@ use helmpack::archive::Files;
 
 use crate::failure::{Reported, Usage, plural};
 use crate::flags::{self, Edition};
+use crate::package::{SUMS, UNPINNED};
 use crate::publishable;
 use crate::record::{self, Record};
 
@@ -85,16 +86,22 @@ fn one(path: &Path) -> Result<(Files, Vec<Defect>)> {
     let mut files = Files::new();
     for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry?.path();
-        let belongs = |file: &&str| file.starts_with(name) || *file == record::FILE;
+        let belongs = |file: &&str| file.starts_with(name) || [record::FILE, SUMS].contains(file);
         if let Some(file) = path.file_name().and_then(|file| file.to_str()).filter(belongs) {
             files.insert(file.to_owned(), bytes(&path)?);
         }
     }
     let archive = files.get(name).with_context(|| format!("there is no {}", path.display()))?;
-    let defects = match archive::verify(name, archive, &files) {
-        Ok((_, defects)) => defects,
-        Err(defect) => vec![defect],
-    };
+    let mut defects = folder::summed(name, archive, &files);
+    match archive::verify(name, archive, &files) {
+        Err(defect) => defects.push(defect),
+        Ok((verified, found)) => {
+            defects.extend(found);
+            if let Some(unpinned) = verified.chart.annotations.get(UNPINNED) {
+                say!("note   it says itself that it carries another {unpinned} than the pinned one");
+            }
+        }
+    }
     Ok((files, defects))
 }
 

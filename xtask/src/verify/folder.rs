@@ -58,11 +58,7 @@ fn sums(files: &Files) -> Vec<Defect> {
     for (digest, name) in &pairs {
         match files.get(name) {
             None => defects.push(Defect::new(name, format!("the file is missing; {SUMS} lists it"))),
-            Some(bytes) if sha256(bytes) != *digest => {
-                let found = sha256(bytes);
-                defects.push(Defect::new(name, format!("its sha256 is {found}, {SUMS} has {digest}")));
-            }
-            Some(_) => {}
+            Some(bytes) => defects.extend(mismatch(name, bytes, digest)),
         }
     }
     let names: BTreeSet<&String> = pairs.iter().map(|(_, name)| name).collect();
@@ -77,6 +73,18 @@ fn sums(files: &Files) -> Vec<Defect> {
         }
     }
     defects
+}
+
+fn mismatch(name: &str, bytes: &[u8], digest: &str) -> Option<Defect> {
+    let found = sha256(bytes);
+    (found != digest).then(|| Defect::new(name, format!("its sha256 is {found}, {SUMS} has {digest}")))
+}
+
+/// One file against the checksums beside it, where they are and list it.
+pub fn summed(name: &str, bytes: &[u8], beside: &Files) -> Vec<Defect> {
+    let text = beside.get(SUMS).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+    let pairs = checksum::parse(&text).unwrap_or_default();
+    pairs.iter().filter(|(_, listed)| listed == name).filter_map(|(digest, _)| mismatch(name, bytes, digest)).collect()
 }
 
 /// Every file belongs to an archive or to the folder, and every one that belongs is there.

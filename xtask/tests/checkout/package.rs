@@ -169,6 +169,41 @@ fn what_an_earlier_run_built_is_taken_away() {
 }
 
 #[test]
+fn an_index_keeps_what_it_lists_and_refuses_a_version_with_other_content() {
+    let checkout = Checkout::new("index", "checkout");
+    checkout.package();
+    let index = || fs::read_to_string(checkout.path("dist/index.yaml")).unwrap();
+    let merge = || checkout.run(&["package", "--index", checkout.path("index.yaml").to_str().unwrap()]);
+    let older = index().replace(&format!("version: \"{}\"", checkout.version()), "version: \"0.0.1\"");
+    fs::write(checkout.path("index.yaml"), &older).unwrap();
+    assert!(merge().status.success());
+    let versions = |text: &str| helmpack::index::parse(text).unwrap()["gorax-monitoring-addon"].len();
+    assert_eq!((versions(&older), versions(&index())), (1, 2));
+    assert!(checkout.run(&["verify"]).status.success(), "an index may list more than what is here");
+    let whole = index();
+    fs::write(checkout.path("index.yaml"), &whole).unwrap();
+    checkout.edit("chart/templates/NOTES.txt", |text| text + "\n");
+    let output = merge();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("a version that is out is never changed"), "{}", stderr(&output));
+    assert_eq!(index(), whole, "nothing is written");
+}
+
+#[test]
+fn a_signature_goes_when_its_archive_changes() {
+    let checkout = Checkout::new("unsigned", "checkout");
+    checkout.package();
+    let prov = checkout.path(&format!("dist/gorax-monitoring-addon-{}.tgz.prov", checkout.version()));
+    fs::write(&prov, "of another archive").unwrap();
+    let output = checkout.run(&["verify"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains(".tgz.prov: it does not begin as a message"), "{text}");
+    checkout.package();
+    assert!(!prov.exists());
+    assert!(checkout.run(&["verify"]).status.success());
+}
+
+#[test]
 fn a_reader_that_goes_away_does_not_stop_the_work() {
     let checkout = Checkout::new("pipe", "checkout");
     let mut child = checkout.command().arg("package").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
