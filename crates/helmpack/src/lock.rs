@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::chart::Dependency;
 use crate::checksum::sha256;
+use crate::go_json;
 
 /// A dependency as it was resolved: one exact version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,22 +42,8 @@ pub fn digest(requested: &[Dependency], locked: &[Locked]) -> Result<String> {
     }
     let locked: Vec<Value> =
         locked.iter().map(|l| json!({"name": l.name, "version": l.version, "repository": l.repository})).collect();
-    let text = serde_json::to_string(&json!([requested, locked])).context("hashing dependencies")?;
-    Ok(format!("sha256:{}", sha256(go_escape(&text).as_bytes())))
-}
-
-/// Go's encoding/json escapes these five characters, so that JSON can stand in HTML and JavaScript.
-fn go_escape(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    for c in json.chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    let text = go_json::to_string(&json!([requested, locked])).context("hashing dependencies")?;
+    Ok(format!("sha256:{}", sha256(text.as_bytes())))
 }
 
 #[cfg(test)]
