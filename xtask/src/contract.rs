@@ -52,7 +52,7 @@ fn compare(contract: &Contract, job: &str, exposition: &Exposition, source: &str
 
 fn read(source: &str) -> Result<Vec<u8>> {
     if source.starts_with("http://") || source.starts_with("https://") {
-        return http::get(&http::agent(), source);
+        return http::Client::new(http::Settings::default()).get(source);
     }
     if source == "-" {
         let mut bytes = Vec::new();

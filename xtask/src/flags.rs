@@ -1,12 +1,14 @@
 //! The whole command line; its `--help` is the manual.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use helmpack::chart::Chart;
 
 use crate::dependency;
+use crate::http;
 use crate::model::Model;
 use crate::sources::Sources;
 use crate::tools;
@@ -28,6 +30,7 @@ pub enum Command {
     Docs(Docs),
     Explain(Explain),
     Package(Package),
+    Publish(Publish),
     Release(Release),
     Test(Test),
     Vendor(Vendor),
@@ -168,6 +171,75 @@ pub struct Package {
     /// The file with the key's passphrase; without it gpg's agent asks
     #[arg(long, value_name = "FILE", requires = "sign")]
     pub passphrase_file: Option<PathBuf>,
+}
+
+/// Push the archives of dist/ to an OCI registry: never over another content, and the version's tag last.
+///
+/// `cargo xtask publish oci://ghcr.io/acme/charts` writes oci://ghcr.io/acme/charts/<chart>:<version> for each edition, as
+/// `helm push` does, but so that the same archive always gets the same digest. What is there already is not sent again; a
+/// version that is there with other content is refused. The tag is written last and read back: whatever happens on the
+/// way, it is absent or right, and a second run completes.
+///
+/// The digests, which `cosign sign` wants, are printed and written to publish.json.
+#[derive(Debug, Args)]
+pub struct Publish {
+    /// The registry and the folder of charts in it; `+` in a version becomes `_`
+    #[arg(value_name = "oci://HOST/PATH")]
+    pub target: String,
+    /// Publish only this edition [default: all that were packaged]
+    #[arg(long)]
+    pub edition: Option<Edition>,
+    /// Where the archives are, relative to the current folder [default: dist/ of the checkout]
+    #[arg(long, value_name = "DIR")]
+    pub input: Option<PathBuf>,
+    /// Ask what is there and print what would be sent; send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub registry: Registry,
+}
+
+/// How a registry is talked to. Without --username the login is the one that `helm registry login` stored, else Docker's.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Registry")]
+pub struct Registry {
+    /// The user [default: $GORAX_MONITORING_REGISTRY_USERNAME, else Helm's login, else Docker's]
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
+    /// Read the password or token from stdin [default: $GORAX_MONITORING_REGISTRY_PASSWORD]
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Talk HTTP without encryption, only to a registry on this machine
+    #[arg(long)]
+    pub plain_http: bool,
+    /// Trust the authorities in this PEM file instead of the machine's
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// How long one request may take
+    #[arg(long, value_name = "SECONDS", default_value_t = Registry::default().timeout, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// How often a request is tried again after temporary trouble: a broken connection, 429, 5xx
+    #[arg(long, value_name = "N", default_value_t = Registry::default().retries)]
+    pub retries: u32,
+}
+
+impl Default for Registry {
+    fn default() -> Registry {
+        Registry { username: None, password_stdin: false, plain_http: false, ca_file: None, timeout: 60, retries: 3 }
+    }
+}
+
+impl Registry {
+    /// How the HTTP client is to behave.
+    pub fn settings(&self) -> Result<http::Settings> {
+        let timeout = Duration::from_secs(self.timeout);
+        Ok(http::Settings {
+            answer_within: timeout,
+            finish_within: timeout,
+            retries: self.retries,
+            authorities: self.ca_file.as_deref().map(http::authorities).transpose()?,
+        })
+    }
 }
 
 /// Make a release of what is unreleased: one commit, ready for its tag.

@@ -1,110 +1,199 @@
-//! HTTP for the commands that fetch something: tried again after temporary trouble, with the machine's own certificates.
+//! HTTP for the commands that fetch or send something: tried again after temporary trouble, with the machine's own
+//! certificates and proxies, and a password for nobody but the one it was meant for.
+
+pub mod location;
+mod retry;
 
 use std::io::{IsTerminal as _, Read};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use ureq::tls::{RootCerts, TlsConfig};
+use anyhow::{Context, Result, anyhow, ensure};
+use ureq::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use ureq::http::{Method, StatusCode};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, http};
 
-/// How often a request is tried, and the pause before the second time; each pause after that is twice as long.
-const TRIES: u32 = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub use retry::Failure;
 
-/// Connecting and the first byte; a whole download.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-const FINISH_WITHIN: Duration = Duration::from_secs(600);
+use crate::registry::Secret;
+
+/// Connecting to a host that is there takes less.
+const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 
 /// More than any index, chart archive or scrape has.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Proxies come from the usual variables (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), certificates from the machine.
-pub fn agent() -> Agent {
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-    Agent::config_builder()
-        .tls_config(tls)
-        .http_status_as_error(false)
-        .timeout_connect(Some(ANSWER_WITHIN))
-        .timeout_recv_response(Some(ANSWER_WITHIN))
-        .timeout_global(Some(FINISH_WITHIN))
-        .user_agent("gorax-monitoring")
-        .build()
-        .into()
+/// A registry redirects once, to where it keeps its blobs.
+const MAX_REDIRECTS: usize = 5;
+
+/// How patient a client is, and whom it trusts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Until the first byte of an answer.
+    pub answer_within: Duration,
+    /// Until its last one.
+    pub finish_within: Duration,
+    /// How often a request is tried again after temporary trouble.
+    pub retries: u32,
+    /// Trust these authorities instead of the machine's.
+    pub authorities: Option<Vec<Certificate<'static>>>,
 }
 
-/// Why one try failed, and whether another one may help.
-enum Failure {
-    Temporary(anyhow::Error),
-    Final(anyhow::Error),
-}
-
-/// The body of a URL, tried again after connection errors, 429 and 5xx.
-pub fn get(agent: &Agent, url: &str) -> Result<Vec<u8>> {
-    let mut pause = FIRST_PAUSE;
-    for tried in 1.. {
-        match try_get(agent, url) {
-            Ok(bytes) => return Ok(bytes),
-            Err(Failure::Final(error)) => return Err(error),
-            Err(Failure::Temporary(error)) if tried == TRIES => {
-                return Err(error.context(format!("{url} failed {TRIES} times")));
-            }
-            Err(Failure::Temporary(error)) => {
-                note!("{url}: {error:#}; trying again in {:.1} s", pause.as_secs_f32());
-                std::thread::sleep(pause);
-                pause *= 2;
-            }
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            answer_within: Duration::from_secs(20),
+            finish_within: Duration::from_secs(600),
+            retries: 3,
+            authorities: None,
         }
     }
-    bail!("{url} was never tried")
 }
 
-fn try_get(agent: &Agent, url: &str) -> Result<Vec<u8>, Failure> {
-    let send = |token: Option<&str>| {
-        let request = agent.get(url);
-        let request = match token {
-            Some(token) => request.header("Authorization", format!("Bearer {token}")),
-            None => request,
+/// One request. Its body is at hand, so that it can be sent again.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub method: &'a Method,
+    pub url: &'a str,
+    pub headers: &'a [(&'static str, &'a str)],
+    /// The Authorization header; a redirect to another host does not carry it there.
+    pub authorization: Option<&'a Secret>,
+    pub body: Option<&'a [u8]>,
+}
+
+/// What was answered, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    /// Who answered, after all redirects.
+    pub url: String,
+}
+
+/// Keeps connections open between requests.
+pub struct Client {
+    agent: Agent,
+    settings: Settings,
+}
+
+impl Client {
+    /// Proxies come from the usual variables (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+    pub fn new(settings: Settings) -> Client {
+        let roots = match &settings.authorities {
+            Some(authorities) => RootCerts::new_with_certs(authorities),
+            None => RootCerts::PlatformVerifier,
         };
-        request.call().map_err(|error| Failure::Temporary(error.into()))
-    };
-    let mut response = send(None)?;
-    if response.status() == 401
-        && let Some(token) = anonymous_token(agent, &response).map_err(Failure::Final)?
-    {
-        response = send(Some(&token))?;
+        let agent = Agent::config_builder()
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .http_status_as_error(false)
+            // Redirects are followed here, where it is known what each host may see.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(CONNECT_WITHIN.min(settings.finish_within)))
+            .timeout_recv_response(Some(settings.answer_within))
+            .timeout_global(Some(settings.finish_within))
+            .user_agent("gorax-monitoring")
+            .build();
+        Client { agent: agent.into(), settings }
     }
-    let status = response.status();
-    match status.as_u16() {
-        200 => read(url, response).map_err(Failure::Temporary),
-        429 | 500..=599 => Err(Failure::Temporary(anyhow::anyhow!("the server answers {status}"))),
-        _ => Err(Failure::Final(anyhow::anyhow!("{url}: the server answers {status}"))),
+
+    /// The body of a URL, tried again after connection errors, 429 and 5xx.
+    pub fn get(&self, url: &str) -> Result<Vec<u8>> {
+        self.retrying(url, || {
+            let request = Request { method: &Method::GET, url, headers: &[], authorization: None, body: None };
+            let answer = self.send(&request)?;
+            match answer.status {
+                StatusCode::OK => Ok(answer.body),
+                status => Err(Failure::Final(anyhow!("the server answers {status}"))),
+            }
+        })
+    }
+
+    /// Does something until it succeeds, fails for good, or has failed too often.
+    pub fn retrying<T>(&self, what: &str, attempt: impl FnMut() -> Result<T, Failure>) -> Result<T> {
+        retry::retrying(what, self.settings.retries, std::thread::sleep, attempt)
+    }
+
+    /// Sends a request once and follows redirects. Every status but 408, 429 and 5xx is an answer.
+    pub fn send(&self, request: &Request<'_>) -> Result<Answer, Failure> {
+        let mut url = request.url.to_owned();
+        for _ in 0..=MAX_REDIRECTS {
+            let answer = self.send_to(&url, request)?;
+            let status = answer.status.as_u16();
+            let follows = match *request.method {
+                Method::GET | Method::HEAD => matches!(status, 301 | 302 | 303 | 307 | 308),
+                // Only these two say that the body is wanted there too.
+                _ => matches!(status, 307 | 308),
+            };
+            match answer.headers.get(LOCATION).and_then(|value| value.to_str().ok()) {
+                Some(location) if follows => url = location::resolve(&url, location).map_err(Failure::Final)?,
+                _ => return retry::temporary(&answer).map_or(Ok(answer), Err),
+            }
+        }
+        let shown = location::shown(request.url);
+        Err(Failure::Final(anyhow!("{shown} redirects more than {MAX_REDIRECTS} times")))
+    }
+
+    fn send_to(&self, url: &str, request: &Request<'_>) -> Result<Answer, Failure> {
+        let mut message = http::Request::builder().method(request.method.clone()).uri(url);
+        for (name, value) in request.headers {
+            message = message.header(*name, *value);
+        }
+        if let Some(secret) = request.authorization
+            && location::same_origin(url, request.url)
+        {
+            let value = HeaderValue::from_str(secret.expose());
+            let mut value = value.map_err(|_| Failure::Final(anyhow!("the login holds what no header can")))?;
+            value.set_sensitive(true);
+            message = message.header(AUTHORIZATION, value);
+        }
+        let shown = location::shown(url);
+        let wrong = |error| Failure::Final(anyhow::Error::new(error).context(format!("{shown} is no URL")));
+        let result = match request.body {
+            Some(body) => self.agent.run(message.body(body).map_err(wrong)?),
+            None => self.agent.run(message.body(()).map_err(wrong)?),
+        };
+        let mut response = result.map_err(|error| self.failure(error))?;
+        let body = match *request.method {
+            Method::HEAD => Vec::new(),
+            _ => read(shown, &mut response).map_err(Failure::temporary)?,
+        };
+        let (parts, _) = response.into_parts();
+        Ok(Answer { status: parts.status, headers: parts.headers, body, url: url.to_owned() })
+    }
+
+    /// Most of what goes wrong below HTTP may go right the next time.
+    fn failure(&self, error: ureq::Error) -> Failure {
+        match error {
+            ureq::Error::Timeout(_) => {
+                let seconds = self.settings.answer_within.min(self.settings.finish_within).as_secs_f32();
+                Failure::temporary(anyhow!("the server is too slow: no whole answer within {seconds} s"))
+            }
+            error @ (ureq::Error::BadUri(_) | ureq::Error::Rustls(_) | ureq::Error::Tls(_)) => {
+                Failure::Final(error.into())
+            }
+            error => Failure::temporary(error.into()),
+        }
     }
 }
 
-/// The token that a registry gives to anyone who asks, at the address that its challenge names.
-fn anonymous_token(agent: &Agent, response: &http::Response<Body>) -> Result<Option<String>> {
-    let challenge =
-        response.headers().get("www-authenticate").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let Some(parameters) = challenge.strip_prefix("Bearer ") else { return Ok(None) };
-    let of = |name: &str| {
-        let (_, rest) = parameters.split_once(&format!("{name}=\""))?;
-        Some(rest.split_once('"')?.0.to_owned())
-    };
-    let realm = of("realm").context("the registry's challenge names no realm")?;
-    let mut request = agent.get(&realm);
-    for name in ["service", "scope"] {
-        if let Some(value) = of(name) {
-            request = request.query(name, value);
+/// The certificates of a PEM file.
+pub fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>> {
+    let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.with_context(|| format!("reading {}", path.display()))? {
+            certificates.push(certificate);
         }
     }
-    let text = request.call().with_context(|| format!("asking {realm} for a token"))?.body_mut().read_to_string()?;
-    let answer: serde_json::Value = serde_json::from_str(&text).context("the registry's token is no JSON")?;
-    let token = answer["token"].as_str().or(answer["access_token"].as_str());
-    Ok(Some(token.context("the registry gives no token to anonymous users")?.to_owned()))
+    ensure!(!certificates.is_empty(), "{} holds no certificate in PEM format", path.display());
+    Ok(certificates)
 }
 
 /// Reads a body to its announced end, with the bytes counted where a person looks on and it takes over a second.
-fn read(url: &str, mut response: http::Response<Body>) -> Result<Vec<u8>> {
+fn read(url: &str, response: &mut http::Response<Body>) -> Result<Vec<u8>> {
     let announced = response.body().content_length();
     let mut reader = response.body_mut().as_reader().take(MAX_BYTES + 1);
     let (started, mut shown) = (Instant::now(), Instant::now());

@@ -1,10 +1,10 @@
-//! `cargo xtask`: assembles, proves, packages and checksums the gorax-monitoring chart.
+//! `cargo xtask`: assembles, proves, packages, checksums and publishes the gorax-monitoring chart.
 //!
 //! The data's way, one module a stage, none imports one to its right:
-//! [`sources`] → [`model`] → [`check`] → [`assemble`] → [`package`]. [`vendor`] brings the dependencies that the full
-//! edition carries, [`verify`] proves what was made from the files alone, [`inputs`] reads files that a caller names,
-//! [`output`] is the only one that writes, [`test`] proves the whole, [`explain`] shows what the checks see, [`docs`]
-//! writes the pages that the sources give.
+//! [`sources`] → [`model`] → [`check`] → [`assemble`] → [`package`] → [`publish`]. [`vendor`] brings the dependencies that
+//! the full edition carries, [`verify`] proves what was made from the files alone, [`registry`] talks to where it goes,
+//! [`inputs`] reads files that a caller names, [`output`] is the only one that writes, [`test`] proves the whole,
+//! [`explain`] shows what the checks see, [`docs`] writes the pages that the sources give.
 
 // Before the others, since they print with its macros.
 #[macro_use]
@@ -26,8 +26,10 @@ mod inputs;
 mod model;
 mod package;
 mod provenance;
+mod publish;
 mod publishable;
 mod record;
+mod registry;
 mod release;
 mod report;
 mod sources;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Some(Command::Docs(flags)) => flags.run(&root),
         Some(Command::Explain(flags)) => flags.run(&root),
         Some(Command::Package(flags)) => flags.run(&root),
+        Some(Command::Publish(flags)) => flags.run(&root),
         Some(Command::Release(flags)) => flags.run(&root),
         Some(Command::Test(flags)) => flags.run(&root),
         Some(Command::Vendor(flags)) => flags.run(&root),

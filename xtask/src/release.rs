@@ -31,7 +31,7 @@ impl flags::Release {
         let _lock = Lock::take(root)?;
         let head = git::head(root)?.context("this is not a Git repository of its own; a release is a commit")?;
         ensure!(!head.dirty, "there are changes that no commit has; commit them or take them back, then release");
-        let stale = assemble::stale(root, &assemble::generate(&sources, &model)?)?;
+        let stale = assemble::CHART.stale(root, &assemble::generate(&sources, &model)?)?;
         if !stale.is_empty() {
             return Err(Findings(stale).into());
         }

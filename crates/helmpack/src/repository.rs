@@ -1,4 +1,4 @@
-//! Chart repositories: what `index.yaml` says of one version of one chart, and where an OCI registry keeps a blob.
+//! Chart repositories: what `index.yaml` says of one version of one chart.
 
 use std::collections::BTreeMap;
 
@@ -34,16 +34,6 @@ pub fn find(index: &str, repository: &str, name: &str, version: &str) -> Result<
     Ok(release)
 }
 
-/// The URL of a blob in an OCI registry, from a repository such as `oci://registry.example.org/charts`. A chart's layer
-/// is its archive, so the archive's own digest is enough to ask for it.
-pub fn blob_url(repository: &str, name: &str, sha256: &str) -> Option<String> {
-    let rest = repository.strip_prefix("oci://")?.trim_end_matches('/');
-    let (host, path) = rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, format!("{path}/")));
-    let local = matches!(host.split(':').next(), Some("localhost" | "127.0.0.1"));
-    let scheme = if local { "http" } else { "https" };
-    Some(format!("{scheme}://{host}/v2/{path}{name}/blobs/sha256:{sha256}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,12 +56,5 @@ mod tests {
         ] {
             assert!(find(index, "https://example.org", name, version).unwrap_err().to_string().contains(expected));
         }
-    }
-
-    #[test]
-    fn blobs_have_their_digest_as_address() {
-        let url = blob_url("oci://registry.example.org/a/b", "demo", "ab").unwrap();
-        assert_eq!(url, "https://registry.example.org/v2/a/b/demo/blobs/sha256:ab");
-        assert_eq!(blob_url("https://example.org", "demo", "ab"), None);
     }
 }

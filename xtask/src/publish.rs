@@ -1,0 +1,156 @@
+//! `cargo xtask publish`: dist/ → an OCI registry. Everything that is there is asked for first, then what lacks is sent,
+//! the version's tag last.
+
+mod plan;
+mod release;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use helmpack::oci;
+use helmpack::oci::reference::Repository;
+use serde_json::json;
+
+use crate::flags;
+use crate::output::{Lock, Staged};
+use crate::registry::{Access, Client};
+use plan::{Conflict, Seen, Step};
+use release::Release;
+
+/// What was published, beside the archives.
+const RECORD: &str = "publish.json";
+
+impl flags::Publish {
+    pub fn run(self, root: &Path) -> Result<()> {
+        let folder = match &self.input {
+            Some(folder) => {
+                std::path::absolute(folder).with_context(|| format!("resolving --input {}", folder.display()))?
+            }
+            None => root.join("dist"),
+        };
+        let target = Repository::parse(&self.target)?;
+        let releases = release::read(&folder, self.edition, &target)?;
+        let repositories: Vec<Repository> =
+            releases.iter().map(|release| release.reference.repository.clone()).collect();
+        let access = if self.dry_run { Access::Pull } else { Access::Push };
+        let clients = Client::open(&repositories, &self.registry, access)?;
+        let mut plans = Vec::new();
+        for (release, client) in releases.iter().zip(&clients) {
+            plans.push(plan::steps(release, &look(client, release)?));
+        }
+        // One that cannot go keeps the others back: editions of a version belong together.
+        let refused: Vec<String> = plans.iter().filter_map(|plan| Some(plan.as_ref().err()?.to_string())).collect();
+        if self.dry_run {
+            releases.iter().zip(&plans).for_each(|(release, plan)| show(release, plan));
+        }
+        if !refused.is_empty() {
+            bail!("{}", refused.join("\n"));
+        }
+        if self.dry_run {
+            say!("Nothing was sent.");
+            return Ok(());
+        }
+        for ((release, client), steps) in releases.iter().zip(&clients).zip(plans.into_iter().flatten()) {
+            send(client, release, &steps).with_context(|| format!("publishing {}", release.reference))?;
+            summary(release, &steps);
+        }
+        let _lock = Lock::take(root)?;
+        let mut staged = Staged::default();
+        staged.write(&folder.join(RECORD), &record(&releases)?)?;
+        staged.commit()?;
+        say!("record {}", folder.join(RECORD).display());
+        Ok(())
+    }
+}
+
+/// Asks what the registry has of a release.
+fn look(client: &Client, release: &Release) -> Result<Seen> {
+    let mut seen = Seen { tag: client.manifest(&release.reference.version)?, ..Seen::default() };
+    let digest = release.chart.digest();
+    seen.manifest = seen.tag.as_deref() == Some(&release.chart.manifest) || client.manifest(&digest)?.is_some();
+    for blob in &release.chart.blobs {
+        if client.has_blob(&blob.descriptor)? {
+            seen.blobs.insert(blob.descriptor.digest.clone());
+        }
+    }
+    if !release.referrers.is_empty() {
+        seen.referrers = client.referrers(&digest)?.into_iter().map(|entry| entry.digest).collect();
+    }
+    Ok(seen)
+}
+
+fn send(client: &Client, release: &Release, steps: &[Step<'_>]) -> Result<()> {
+    for step in steps {
+        match step {
+            Step::Blob(blob) => client.upload(blob)?,
+            Step::Manifest => client.put(&release.chart.digest(), &release.chart)?,
+            Step::Referrer(referrer) => client.attach(&release.chart.digest(), &referrer.artifact)?,
+            Step::Tag => write_tag(client, release)?,
+        }
+    }
+    Ok(())
+}
+
+/// Registries have no "write if nobody has": so look once more right before, and read back right after.
+fn write_tag(client: &Client, release: &Release) -> Result<()> {
+    let (tag, ours) = (&release.reference.version, &release.chart);
+    if let Some(theirs) = client.manifest(tag)?.filter(|theirs| *theirs != ours.manifest) {
+        return Err(Conflict::new(release, &theirs).into());
+    }
+    client.put(tag, ours)?;
+    match client.manifest(tag)? {
+        Some(bytes) if bytes == ours.manifest => Ok(()),
+        Some(theirs) => bail!(
+            "someone else wrote {} at the same moment: it is {} now, ours is {}; agree on one, and publish the other under a new version",
+            release.reference,
+            oci::digest(&theirs),
+            ours.digest()
+        ),
+        None => bail!("the registry took {} and does not show it; run it again", release.reference),
+    }
+}
+
+/// The plan of one edition, for --dry-run.
+fn show(release: &Release, plan: &Result<Vec<Step<'_>>, Conflict>) {
+    say!("{:<6} {}", release.edition, release.reference);
+    say!("       manifest {}", release.chart.digest());
+    match plan {
+        Err(_) => say!("       refused: it is there with other content"),
+        Ok(steps) if steps.is_empty() => say!("       all of it is there"),
+        Ok(steps) => steps.iter().for_each(|step| say!("       would send {step}")),
+    }
+}
+
+fn summary(release: &Release, steps: &[Step<'_>]) {
+    let digest = release.chart.digest();
+    say!("{:<6} {}", release.edition, release.reference);
+    match steps {
+        [] => say!("       all of it was there, nothing was sent; manifest {digest}"),
+        steps => {
+            say!("       sent {:.1} kB; manifest {digest}", plan::bytes(release, steps) as f64 / 1000.0);
+        }
+    }
+    let repository = &release.reference.repository;
+    let chart = repository.path.rsplit('/').next().unwrap_or_default();
+    say!("       helm install {chart} {repository} --version {}", release.version);
+    say!("       cosign sign {}/{}@{digest}", repository.host, repository.path);
+}
+
+/// The text of publish.json: the same for the same archives and registry.
+fn record(releases: &[Release]) -> Result<Vec<u8>> {
+    let editions: serde_json::Map<_, _> = releases.iter().map(|release| {
+        let referrers: Vec<_> = release.referrers.iter()
+            .map(|referrer| json!({"artifactType": referrer.kind, "digest": referrer.artifact.digest(), "file": referrer.file}))
+            .collect();
+        let edition = json!({
+            "reference": release.reference.to_string(),
+            "digest": release.chart.digest(),
+            "size": release.chart.manifest.len(),
+            "archive": release.archive,
+            "signed": release.signed,
+            "referrers": referrers,
+        });
+        (release.edition.to_owned(), edition)
+    }).collect();
+    Ok((serde_json::to_string_pretty(&editions).context("writing publish.json")? + "\n").into_bytes())
+}
