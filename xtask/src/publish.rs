@@ -7,18 +7,22 @@ mod release;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use helmpack::archive::Files;
 use helmpack::oci;
 use helmpack::oci::reference::Repository;
 use serde_json::json;
 
+use crate::failure::Usage;
 use crate::flags;
 use crate::output::{Lock, Staged};
+use crate::record::{self, Record};
 use crate::registry::{Access, Client};
+use crate::verify;
 use plan::{Conflict, Seen, Step};
 use release::Release;
 
 /// What was published, beside the archives.
-const RECORD: &str = "publish.json";
+const RECEIPT: &str = "publish.json";
 
 impl flags::Publish {
     pub fn run(self, root: &Path) -> Result<()> {
@@ -29,7 +33,9 @@ impl flags::Publish {
             None => root.join("dist"),
         };
         let target = Repository::parse(&self.target)?;
-        let releases = release::read(&folder, self.edition, &target)?;
+        let files = verified(&folder)?;
+        let record = files.get(record::FILE).context("there is no package.json")?;
+        let releases = release::read(&files, &Record::parse(record)?, self.edition, &target)?;
         let repositories: Vec<Repository> =
             releases.iter().map(|release| release.reference.repository.clone()).collect();
         let access = if self.dry_run { Access::Pull } else { Access::Push };
@@ -56,11 +62,25 @@ impl flags::Publish {
         }
         let _lock = Lock::take(root)?;
         let mut staged = Staged::default();
-        staged.write(&folder.join(RECORD), &record(&releases)?)?;
+        staged.write(&folder.join(RECEIPT), &receipt(&releases)?)?;
         staged.commit()?;
-        say!("record {}", folder.join(RECORD).display());
+        say!("record {}", folder.join(RECEIPT).display());
         Ok(())
     }
+}
+
+/// The files of a folder, if they are what `package` wrote.
+fn verified(folder: &Path) -> Result<Files> {
+    if !folder.is_dir() {
+        bail!(Usage(format!("there is no {}; `cargo xtask package` makes dist/", folder.display())));
+    }
+    let files = verify::read(folder)?;
+    let defects = verify::folder::verify(&files);
+    if !defects.is_empty() {
+        let lines: String = defects.iter().map(|defect| format!("\n{defect}")).collect();
+        bail!("{} does not verify; make it anew with `cargo xtask package`{lines}", folder.display());
+    }
+    Ok(files)
 }
 
 /// Asks what the registry has of a release.
@@ -112,7 +132,7 @@ fn write_tag(client: &Client, release: &Release) -> Result<()> {
 
 /// The plan of one edition, for --dry-run.
 fn show(release: &Release, plan: &Result<Vec<Step<'_>>, Conflict>) {
-    say!("{:<6} {}", release.edition, release.reference);
+    say!("{:<6} {}", release.edition.name(), release.reference);
     say!("       manifest {}", release.chart.digest());
     match plan {
         Err(_) => say!("       refused: it is there with other content"),
@@ -123,7 +143,7 @@ fn show(release: &Release, plan: &Result<Vec<Step<'_>>, Conflict>) {
 
 fn summary(release: &Release, steps: &[Step<'_>]) {
     let digest = release.chart.digest();
-    say!("{:<6} {}", release.edition, release.reference);
+    say!("{:<6} {}", release.edition.name(), release.reference);
     match steps {
         [] => say!("       all of it was there, nothing was sent; manifest {digest}"),
         steps => {
@@ -137,7 +157,7 @@ fn summary(release: &Release, steps: &[Step<'_>]) {
 }
 
 /// The text of publish.json: the same for the same archives and registry.
-fn record(releases: &[Release]) -> Result<Vec<u8>> {
+fn receipt(releases: &[Release]) -> Result<Vec<u8>> {
     let editions: serde_json::Map<_, _> = releases.iter().map(|release| {
         let referrers: Vec<_> = release.referrers.iter()
             .map(|referrer| json!({"artifactType": referrer.kind, "digest": referrer.artifact.digest(), "file": referrer.file}))
@@ -150,7 +170,7 @@ fn record(releases: &[Release]) -> Result<Vec<u8>> {
             "signed": release.signed,
             "referrers": referrers,
         });
-        (release.edition.to_owned(), edition)
+        (release.edition.name().to_owned(), edition)
     }).collect();
     Ok((serde_json::to_string_pretty(&editions).context("writing publish.json")? + "\n").into_bytes())
 }

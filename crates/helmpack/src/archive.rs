@@ -115,13 +115,6 @@ pub fn unpack(archive: &[u8]) -> Result<(String, Files)> {
     Ok((root.context("the archive is empty")?, files))
 }
 
-/// The time of an archive's first entry, seconds since 1970: the one time of all entries, where [`pack`] made it.
-pub fn mtime(archive: &[u8]) -> Result<u64> {
-    let mut tar = tar::Archive::new(GzDecoder::new(archive));
-    let first = tar.entries().context("reading the archive")?.next().context("the archive is empty")?;
-    first.context("reading the archive")?.header().mtime().context("reading the time of the archive's first entry")
-}
-
 /// A path that every extractor takes alike: relative, no empty or climbing step, no backslash or drive letter.
 fn check_path(path: &str) -> Result<()> {
     let safe = !path.is_empty()

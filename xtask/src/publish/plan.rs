@@ -115,20 +115,31 @@ impl fmt::Display for Step<'_> {
 
 #[cfg(test)]
 mod tests {
+    use helmpack::chart::Chart;
     use helmpack::oci::reference::Repository;
+    use helmpack::oci::{Descriptor, MANIFEST, referrer};
 
     use super::*;
+    use crate::flags::Edition;
 
     fn release(archive: &str, signature: Option<&str>) -> Release {
-        let chart = "apiVersion: v2\nname: demo\nversion: 1.0.0\n";
-        let files = [("Chart.yaml", chart), ("templates/a", archive)];
-        let files = files.into_iter().map(|(path, text)| (path.to_owned(), text.into())).collect();
-        let archive = helmpack::archive::pack("demo", &files, 0).unwrap();
-        let packed = oci::chart::pack(&archive, signature.map(str::as_bytes)).unwrap();
-        let mut release =
-            Release::new("addon", "demo-1.0.0.tgz", packed, &Repository::parse("oci://h/p").unwrap()).unwrap();
-        release.attach("demo.cdx.json", "application/vnd.cyclonedx+json", b"{}".to_vec()).unwrap();
-        release
+        let chart = Chart::parse("apiVersion: v2\nname: demo\nversion: 1.0.0\n").unwrap();
+        let artifact = oci::chart::artifact(&chart, 0, archive.as_bytes(), signature.map(str::as_bytes)).unwrap();
+        let subject = Descriptor::of(MANIFEST, &artifact.manifest);
+        let referrer = referrer::pack(&subject, "application/vnd.cyclonedx+json", "demo.cdx.json", b"{}".to_vec(), 0);
+        Release {
+            edition: Edition::Addon,
+            archive: "demo-1.0.0.tgz".to_owned(),
+            version: "1.0.0".to_owned(),
+            reference: Repository::parse("oci://h/p").unwrap().join("demo").version("1.0.0").unwrap(),
+            signed: signature.is_some(),
+            chart: artifact,
+            referrers: vec![Referrer {
+                file: "demo.cdx.json".to_owned(),
+                kind: "application/vnd.cyclonedx+json".to_owned(),
+                artifact: referrer.unwrap(),
+            }],
+        }
     }
 
     fn all(release: &Release) -> Seen {

@@ -1,20 +1,23 @@
-//! What is published: the archives of dist/, as they go into a registry.
+//! What is published: the editions in dist/, as they go into a registry.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, bail, ensure};
-use helmpack::checksum::sha256;
+use anyhow::{Context, Result, ensure};
+use helmpack::archive::{self, Files};
+use helmpack::chart::Chart;
 use helmpack::oci::reference::{Reference, Repository};
 use helmpack::oci::{self, Descriptor, MANIFEST, referrer};
 
-use crate::dependency::read as read_file;
 use crate::flags::Edition;
+use crate::provenance;
+use crate::record::Record;
+
+/// The media types of what is attached to a chart.
+const SBOM: &str = "application/vnd.cyclonedx+json";
+const STATEMENT: &str = "application/vnd.in-toto+json";
 
 /// One edition's chart with all that goes beside it.
 #[derive(Debug)]
 pub struct Release {
-    /// `full` or `addon`.
-    pub edition: String,
+    pub edition: Edition,
     /// The archive's file name.
     pub archive: String,
     /// The chart's version, which a tag may not be able to say.
@@ -23,8 +26,6 @@ pub struct Release {
     pub reference: Reference,
     /// Whether a signature lies beside the archive.
     pub signed: bool,
-    /// The time in the archive, seconds since 1970.
-    mtime: u64,
     pub chart: oci::Artifact,
     pub referrers: Vec<Referrer>,
 }
@@ -32,75 +33,49 @@ pub struct Release {
 /// A file that is attached to a chart's manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Referrer {
-    /// Its name in dist/.
+    /// Its name.
     pub file: String,
     /// Its media type.
     pub kind: String,
     pub artifact: oci::Artifact,
 }
 
-impl Release {
-    pub fn new(edition: &str, archive: &str, packed: oci::chart::Packed, target: &Repository) -> Result<Release> {
-        let reference = target.join(&packed.chart.name).version(&packed.chart.version)?;
-        let signed = packed.artifact.blobs.iter().any(|blob| blob.descriptor.media_type == oci::chart::PROVENANCE);
-        Ok(Release {
-            edition: edition.to_owned(),
-            archive: archive.to_owned(),
-            version: packed.chart.version,
-            reference,
-            signed,
-            mtime: packed.mtime,
-            chart: packed.artifact,
-            referrers: Vec::new(),
-        })
-    }
-
-    /// Puts a file beside the chart's manifest.
-    pub fn attach(&mut self, file: &str, kind: &str, bytes: Vec<u8>) -> Result<()> {
-        let subject = Descriptor::of(MANIFEST, &self.chart.manifest);
-        let artifact = referrer::pack(&subject, kind, file, bytes, self.mtime)?;
-        self.referrers.push(Referrer { file: file.to_owned(), kind: kind.to_owned(), artifact });
-        Ok(())
-    }
+/// The editions of a folder that `package` wrote and that was verified, given by its files.
+pub fn read(files: &Files, record: &Record, only: Option<Edition>, target: &Repository) -> Result<Vec<Release>> {
+    let wanted = |edition: &Edition| only.is_none_or(|only| only == *edition);
+    let editions = Edition::ALL.into_iter().filter(|edition| wanted(edition) && record.archive(*edition).is_some());
+    let releases = editions.map(|edition| one(files, record, edition, target)).collect::<Result<Vec<_>>>()?;
+    ensure!(!releases.is_empty(), "this edition was not packaged; `cargo xtask package --require-all` makes both");
+    Ok(releases)
 }
 
-/// The media type of a bill of materials.
-const SBOM: &str = "application/vnd.cyclonedx+json";
-
-/// Reads the editions of a folder that `package` wrote.
-pub fn read(folder: &Path, only: Option<Edition>, target: &Repository) -> Result<Vec<Release>> {
-    let file = |name: &str| read_file(&folder.join(name));
-    let record = file("package.json")?;
-    let record = record
-        .with_context(|| format!("{} holds no package.json; make it with `cargo xtask package`", folder.display()))?;
-    let record: serde_json::Value = serde_json::from_slice(&record).context("reading package.json")?;
-    let mut releases = Vec::new();
-    for (edition, packed) in record["archives"].as_object().context("package.json lists no archives")? {
-        let wanted = match only {
-            None => true,
-            Some(Edition::Full) => edition == "full",
-            Some(Edition::Addon) => edition == "addon",
-        };
-        if !wanted {
-            continue;
-        }
-        let name = packed["file"].as_str().context("package.json names no file")?;
-        let bytes = file(name)?.with_context(|| format!("{name} is missing; `cargo xtask package` makes it"))?;
-        ensure!(
-            packed["sha256"] == *sha256(&bytes),
-            "{name} is not what package.json says; `cargo xtask package` makes it anew"
-        );
-        let signature = file(&format!("{name}.prov"))?;
-        let packed = oci::chart::pack(&bytes, signature.as_deref()).with_context(|| format!("reading {name}"))?;
-        let mut release = Release::new(edition, name, packed, target)?;
-        let sbom = format!("{name}.cdx.json");
-        if let Some(bytes) = file(&sbom)? {
-            release.attach(&sbom, SBOM, bytes)?;
-        }
-        releases.push(release);
-    }
-    if releases.is_empty() {
-        bail!("{} holds no such edition; `cargo xtask package --require-all` makes all", folder.display());
-    }
-    Ok(releases)
+fn one(files: &Files, record: &Record, edition: Edition, target: &Repository) -> Result<Release> {
+    let name = record.archive(edition).map(|packed| packed.file.clone()).unwrap_or_default();
+    let bytes = files.get(&name).with_context(|| format!("{name} is missing"))?;
+    let (_, contents) = archive::unpack(bytes).with_context(|| format!("reading {name}"))?;
+    let chart = contents.get("Chart.yaml").with_context(|| format!("{name} holds no Chart.yaml"))?;
+    let chart = Chart::parse(&String::from_utf8_lossy(chart)).with_context(|| format!("reading {name}"))?;
+    let epoch = record.source_date_epoch;
+    let signature = files.get(&format!("{name}.prov"));
+    let artifact = oci::chart::artifact(&chart, epoch, bytes, signature.map(Vec::as_slice))?;
+    let sbom = format!("{name}.cdx.json");
+    let statement = provenance::statement(record, edition, &chart)?;
+    let attached = [
+        (sbom.clone(), SBOM, files.get(&sbom).cloned().with_context(|| format!("{sbom} is missing"))?),
+        (format!("{name}{}", provenance::SUFFIX), STATEMENT, statement),
+    ];
+    let subject = Descriptor::of(MANIFEST, &artifact.manifest);
+    let referrers = attached.into_iter().map(|(file, kind, bytes)| {
+        let artifact = referrer::pack(&subject, kind, &file, bytes, epoch)?;
+        Ok(Referrer { file, kind: kind.to_owned(), artifact })
+    });
+    Ok(Release {
+        edition,
+        reference: target.join(&chart.name).version(&chart.version)?,
+        version: chart.version,
+        signed: signature.is_some(),
+        chart: artifact,
+        referrers: referrers.collect::<Result<_>>()?,
+        archive: name,
+    })
 }

@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{Artifact, Blob, CREATED, Manifest, TITLE};
-use crate::archive;
 use crate::chart::{Chart, Maintainer};
 use crate::go_json;
 
@@ -23,25 +22,10 @@ pub const PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov
 /// The chart's version, as Chart.yaml has it.
 pub const VERSION: &str = "org.opencontainers.image.version";
 
-/// A packed chart as it goes into a registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed {
-    /// The metadata in the archive.
-    pub chart: Chart,
-    /// The time of the archive's entries, seconds since 1970.
-    pub mtime: u64,
-    /// Its manifest and blobs.
-    pub artifact: Artifact,
-}
-
-/// Makes the manifest and the blobs of an archive and, where it is signed, its provenance file.
-pub fn pack(archive: &[u8], provenance: Option<&[u8]>) -> Result<Packed> {
-    let (_, files) = archive::unpack(archive)?;
-    let chart = files.get("Chart.yaml").context("the archive holds no Chart.yaml")?;
-    let chart = std::str::from_utf8(chart).map_err(anyhow::Error::from).and_then(Chart::parse);
-    let chart = chart.context("reading its Chart.yaml")?;
-    let mtime = archive::mtime(archive)?;
-    let config = Blob::new(CONFIG, config(&chart)?.into_bytes());
+/// The manifest and the blobs of a chart: `archive`, whose entries have the time `mtime` in seconds since 1970, and where it
+/// is signed its provenance file.
+pub fn artifact(chart: &Chart, mtime: u64, archive: &[u8], provenance: Option<&[u8]>) -> Result<Artifact> {
+    let config = Blob::new(CONFIG, config(chart)?.into_bytes());
     let mut layers = vec![Blob::new(CONTENT, archive.to_vec())];
     layers.extend(provenance.map(|bytes| Blob::new(PROVENANCE, bytes.to_vec())));
     layers.sort_by(|one, other| one.descriptor.digest.cmp(&other.descriptor.digest));
@@ -52,11 +36,10 @@ pub fn pack(archive: &[u8], provenance: Option<&[u8]>) -> Result<Packed> {
         config: config.descriptor.clone(),
         layers: layers.iter().map(|layer| layer.descriptor.clone()).collect(),
         subject: None,
-        annotations: annotations(&chart, &super::time(mtime)?),
+        annotations: annotations(chart, &super::time(mtime)?),
     };
     let manifest = go_json::to_string(&manifest).context("writing the manifest")?.into_bytes();
-    let blobs = std::iter::once(config).chain(layers).collect();
-    Ok(Packed { chart, mtime, artifact: Artifact { manifest, blobs } })
+    Ok(Artifact { manifest, blobs: std::iter::once(config).chain(layers).collect() })
 }
 
 /// The metadata as Helm writes it into the configuration: Go's JSON, without control characters and empty fields.
@@ -121,7 +104,6 @@ fn author(maintainer: &Maintainer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::Files;
 
     const CHART: &str = "apiVersion: v2
 name: demo
@@ -143,15 +125,14 @@ annotations:
 dependencies: [{name: sub, version: 1.x, repository: ''}]
 ";
 
-    fn packed(provenance: Option<&[u8]>) -> Packed {
-        let files = Files::from([("Chart.yaml".to_owned(), CHART.as_bytes().to_vec())]);
-        pack(&archive::pack("demo", &files, 1_700_000_000).unwrap(), provenance).unwrap()
+    fn made(provenance: Option<&[u8]>) -> Artifact {
+        artifact(&Chart::parse(CHART).unwrap(), 1_700_000_000, b"archive", provenance).unwrap()
     }
 
     /// What Helm 3.22 and 4.3 push for this archive, with the same time at the file; `cargo xtask test` compares them anew.
     #[test]
     fn the_configuration_is_helms() {
-        let config = String::from_utf8(packed(None).artifact.blobs[0].bytes.clone()).unwrap();
+        let config = String::from_utf8(made(None).blobs[0].bytes.clone()).unwrap();
         assert_eq!(
             // The mark shown as `^`.
             config.replace('\u{301}', "^"),
@@ -161,7 +142,7 @@ dependencies: [{name: sub, version: 1.x, repository: ''}]
 
     #[test]
     fn title_and_version_are_the_charts_and_created_is_the_archives() {
-        let manifest = Manifest::parse(&packed(None).artifact.manifest).unwrap();
+        let manifest = Manifest::parse(&made(None).manifest).unwrap();
         let of = |key: &str| manifest.annotations[&format!("org.opencontainers.image.{key}")].as_str();
         assert_eq!([of("title"), of("version"), of("created")], ["demo", "1.2.3+build", "2023-11-14T22:13:20Z"]);
         assert_eq!([of("url"), of("authors")], ["https://example.org/other", "Ada (ada@example.org), Bo"]);
@@ -171,7 +152,7 @@ dependencies: [{name: sub, version: 1.x, repository: ''}]
     #[test]
     fn a_signature_is_a_second_layer_and_layers_are_sorted() {
         for signature in ["a", "b", "c", "d"] {
-            let artifact = packed(Some(signature.as_bytes())).artifact;
+            let artifact = made(Some(signature.as_bytes()));
             let manifest = Manifest::parse(&artifact.manifest).unwrap();
             assert!(manifest.layers[0].digest < manifest.layers[1].digest);
             assert!(manifest.layers.iter().any(|layer| layer.media_type == PROVENANCE));
