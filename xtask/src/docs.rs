@@ -2,6 +2,7 @@
 //! file of docs/ in this module, and a line in [`generate`].
 
 mod dashboards;
+mod preview;
 
 use std::path::Path;
 
