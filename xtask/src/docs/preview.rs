@@ -38,7 +38,7 @@ text { fill: #e6edf3 } .page { fill: #0d1117 } .card { fill: #161b22; stroke: #3
 
 /// The marks and what they mean.
 pub(super) const LEGEND: [(Mark, &str); 3] = [
-    (Mark::Live, "Gorax records it as it is"),
+    (Mark::Live, "there with Gorax as it is"),
     (Mark::Fallback, "from another source, once that is installed"),
     (Mark::Dark, "not instrumented by Gorax yet"),
 ];
@@ -91,32 +91,33 @@ struct Place {
     height: i64,
 }
 
-/// Where the panels lie, with every row open: those inside of a closed one push down what stands below it.
+/// Where the panels lie, with every row open. As in Grafana, each moves up until it meets one above it.
 fn layout(dashboard: &Dashboard) -> Vec<Place> {
-    let mut outer: Vec<usize> =
-        (0..dashboard.panels.len()).filter(|index| !dashboard.panels[*index].collapsed).collect();
     let grid = |index: usize| dashboard.panels[index].grid.as_ref().map_or(NOWHERE, |grid| grid.value);
-    outer.sort_by(|a, b| (grid(*a).y, grid(*a).x).partial_cmp(&(grid(*b).y, grid(*b).x)).unwrap_or_else(|| a.cmp(b)));
-    let mut places = Vec::new();
-    let mut pushed = 0;
-    let place = |index: usize, y: i64| {
-        let Grid { x, width, height, .. } = grid(index);
-        // A finding of its own says that it does not fit.
-        let x = (x as i64).clamp(0, 23);
-        Place { panel: index, x, y, width: (width as i64).clamp(1, 24 - x), height: (height as i64).clamp(1, 100) }
+    let by_place = |a: &usize, b: &usize| {
+        let (a, b) = (grid(*a), grid(*b));
+        a.y.total_cmp(&b.y).then(a.x.total_cmp(&b.x))
     };
-    for index in outer {
-        let y = (grid(index).y as i64).clamp(0, 100_000) + pushed;
-        places.push(place(index, y));
-        let inside = |index: &usize| dashboard.panels.get(*index).is_some_and(|panel| panel.collapsed);
-        let inner: Vec<usize> = (index + 1..).take_while(inside).collect();
-        let top = inner.iter().map(|index| grid(*index).y as i64).min().unwrap_or(0);
-        let inner = inner.into_iter().map(|index| place(index, y + 1 + (grid(index).y as i64 - top).clamp(0, 100_000)));
-        let inner: Vec<Place> = inner.collect();
-        pushed += inner.iter().map(|place| place.y + place.height).max().map_or(0, |bottom| bottom - y - 1);
-        places.extend(inner);
-    }
-    places
+    let is_inside = |index: &usize| dashboard.panels.get(*index).is_some_and(|panel| panel.collapsed);
+    let mut outer: Vec<usize> = (0..dashboard.panels.len()).filter(|index| !is_inside(index)).collect();
+    outer.sort_by(by_place);
+    let order = outer.into_iter().flat_map(|index| {
+        let mut inside: Vec<usize> = (index + 1..).take_while(is_inside).collect();
+        inside.sort_by(by_place);
+        [index].into_iter().chain(inside)
+    });
+    let mut bottom = [0; 24];
+    let places = order.map(|index| {
+        let Grid { x, width, height, .. } = grid(index);
+        // A panel that does not fit is a finding of its own.
+        let x = (x as i64).clamp(0, 23);
+        let (width, height) = ((width as i64).clamp(1, 24 - x), (height as i64).clamp(1, 100));
+        let columns = &mut bottom[x as usize..(x + width) as usize];
+        let y = columns.iter().copied().max().unwrap_or(0);
+        columns.fill(y + height);
+        Place { panel: index, x, y, width, height }
+    });
+    places.collect()
 }
 
 /// The place of a panel that has none.
@@ -249,6 +250,7 @@ pub(super) fn unit_name(unit: &str) -> &str {
         "ms" => "milliseconds",
         "d" => "days",
         "ops" | "cps" => "per second",
+        "opm" | "cpm" => "per minute",
         "reqps" => "requests per second",
         "decbytes" | "bytes" => "bytes",
         "Bps" | "binBps" => "bytes per second",
@@ -267,16 +269,18 @@ mod tests {
 {"type": "row", "title": "open", "gridPos": {"x": 0, "y": 0, "w": 24, "h": 1}, "panels": []},
 {"type": "stat", "title": "high", "gridPos": {"x": 0, "y": 1, "w": 6, "h": 2}},
 {"type": "row", "title": "closed", "collapsed": true, "gridPos": {"x": 0, "y": 7, "w": 24, "h": 1}, "panels": [
-  {"type": "stat", "title": "inside", "gridPos": {"x": 12, "y": 20, "w": 12, "h": 5}}]},
-{"type": "row", "title": "last", "gridPos": {"x": 0, "y": 8, "w": 24, "h": 1}},
-{"type": "stat", "title": "odd", "gridPos": {"x": 900, "y": -5e300, "w": 1e300, "h": 1e300}}]}"#;
+  {"type": "stat", "title": "right", "gridPos": {"x": 12, "y": 20, "w": 12, "h": 5}},
+  {"type": "stat", "title": "left", "gridPos": {"x": 0, "y": 20, "w": 12, "h": 5}}]},
+{"type": "row", "title": "last", "gridPos": {"x": 0, "y": 40, "w": 24, "h": 1}},
+{"type": "stat", "title": "odd", "gridPos": {"x": 900, "y": 5e300, "w": 1e300, "h": 1e300}}]}"#;
 
     #[test]
-    fn a_closed_row_is_shown_open_and_pushes_down_what_follows() {
+    fn a_closed_row_is_shown_open_and_no_place_is_left_empty() {
         let board = Dashboard::parse("b.json", BOARD, &mut Vec::new()).unwrap();
         let places = layout(&board);
         let shown: Vec<_> = places.iter().map(|place| (board.panels[place.panel].title.as_str(), place.y)).collect();
-        let expected = [("odd", 0), ("open", 0), ("high", 1), ("low", 3), ("closed", 7), ("inside", 8), ("last", 13)];
+        let expected =
+            [("open", 0), ("high", 1), ("low", 3), ("closed", 7), ("left", 8), ("right", 8), ("last", 13), ("odd", 14)];
         assert_eq!(shown, expected);
         assert!(places.iter().all(|place| place.x + place.width <= 24));
     }

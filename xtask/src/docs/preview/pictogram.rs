@@ -2,7 +2,7 @@
 
 use rulecheck::dashboard::Panel;
 
-use super::{Frame, Svg, fitted, text_width};
+use super::{Frame, Svg, fitted};
 
 /// Heights of a made-up line, in hundredths.
 const WAVE: [i64; 13] = [62, 50, 58, 38, 46, 30, 42, 24, 36, 44, 28, 34, 20];
@@ -36,18 +36,15 @@ fn lines(svg: &mut Svg, Frame { x, y, width, height }: Frame) {
     svg.line(format_args!(r#"<path class="ink" d="M{}"/>"#, points.join(" L")));
 }
 
-/// Dashed lines, the highest limit above, whatever the distances between them.
-fn limits(svg: &mut Svg, Frame { x, y, width, height }: Frame, panel: &Panel) {
-    let steps: Vec<_> = panel.steps.iter().filter_map(|step| Some((step.value?, colour(&step.color)))).collect();
-    let (right, count) = (x + width, steps.len() as i64);
-    for (n, (value, colour)) in (1..).zip(steps) {
-        let at = y + height * (count - n + 1) * 40 / (100 * count.max(1)) - height * 30 / 100 + 4;
-        let at = at.max(y + 2);
+/// Dashed lines above the series, the highest limit on top, whatever the distances between them.
+fn limits(svg: &mut Svg, Frame { x, y, width, .. }: Frame, panel: &Panel) {
+    let steps = panel.steps.iter().rev().filter_map(|step| Some((step.value?, colour(&step.color))));
+    let right = x + width;
+    for (at, (value, colour)) in (y + 4..).step_by(16).zip(steps) {
         svg.line(format_args!(
             r#"<path d="M{x} {at} H{right}" stroke="{colour}" stroke-width="1.5" stroke-dasharray="5 4"/>"#
         ));
-        let label = value.to_string();
-        svg.text("soft", right - text_width(&label, 11), at + 11, &label);
+        svg.text("soft", x + 5, at + 12, &value.to_string());
     }
 }
 
