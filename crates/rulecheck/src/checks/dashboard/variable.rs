@@ -38,8 +38,16 @@ pub(super) fn check(dashboard: &Dashboard, panels: &[Query<'_>], variables: &[Qu
             let help = "set `refresh` to 2, on time range change, or to 1, on dashboard load";
             findings.push(report(message.into()).warning().help(help));
         }
-        let lists_all = variable.include_all && variable.all_value.is_none() && variable.kind == "query";
-        if lists_all && in_patterns.contains(variable.name.as_str()) {
+        if !(variable.include_all && variable.kind == "query" && in_patterns.contains(variable.name.as_str())) {
+            continue;
+        }
+        let narrowing = variable.uses.iter().find(|name| narrows(dashboard, variable, name));
+        if let (Some(all), Some(narrowing)) = (&variable.all_value, narrowing) {
+            let message = format!("`All` is `{all}` whatever ${narrowing} is, which no panel asks for itself");
+            let help = format!("take `allValue` out, so that `All` lists what ${narrowing} leaves");
+            findings.push(report(message).warning().help(help));
+        }
+        if variable.all_value.is_none() && narrowing.is_none() {
             let message =
                 "`All` becomes a list of every value, and while there is none it selects only series without the label";
             findings.push(
@@ -181,6 +189,13 @@ fn in_patterns<'a>(panels: &'a [Query<'_>]) -> BTreeSet<&'a str> {
     patterns.flat_map(|matcher| references(&matcher.value)).map(|reference| reference.name).collect()
 }
 
+/// Whether a variable has an effect on the panels only by the values that it leaves to another one.
+fn narrows(dashboard: &Dashboard, to: &Variable, name: &str) -> bool {
+    let is_chosen = dashboard.variable(name).is_some_and(|variable| variable.kind != "datasource" && !variable.hidden);
+    let mut asked = dashboard.queries.iter().flat_map(|query| references(&query.expr));
+    is_chosen && name != to.name && !asked.any(|reference| reference.name == name)
+}
+
 /// Queries of whatever Prometheus happens to be Grafana's default.
 fn no_datasource(dashboard: &Dashboard) -> Option<Finding> {
     let targets = || dashboard.panels.iter().flat_map(|panel| &panel.targets).filter(|target| target.expr.is_some());
@@ -232,6 +247,19 @@ mod tests {
         variables(&NAMESPACE.replace("\"allValue\": \".+\"", "\"allValue\": null"), "`All` becomes a list");
         let custom = r#"{"name": "ns", "type": "custom", "query": "a,b", "includeAll": true}"#;
         variables(custom, "");
+    }
+
+    /// `All` namespaces of a chosen environment are not all namespaces.
+    #[test]
+    fn what_another_variable_leaves_is_listed() {
+        let environment = r#"{"name": "environment", "type": "query", "refresh": 2, "query": "label_values(up{job=\"api\"}, instance)", "allValue": ".+", "includeAll": true}"#;
+        let narrowed = NAMESPACE.replace("{job=\\\"api\\\"}", "{job=\\\"api\\\", instance=~\\\"$environment\\\"}");
+        let listed = narrowed.replace("\"allValue\": \".+\", ", "");
+        variables(&format!("{environment},\n{narrowed}"), "`All` is `.+` whatever $environment is");
+        variables(&format!("{environment},\n{listed}"), "");
+        // What the panels ask for as well narrows them by itself.
+        let both = panel("stat", "sum(up{namespace=~\"$ns\", instance=~\"$environment\"})", "", "");
+        assert_eq!(found(&board(&format!("{environment},\n{narrowed}"), &both)), [""; 0]);
     }
 
     #[test]
