@@ -166,10 +166,10 @@ of another, so that one of them is always heard.
 {{- $causes := list
     (dict "why" "No API: what its clients and its probes see follows."
       "alerts" "GoraxAPIDown|GoraxEnvironmentNotFound" "families" "http-errors|http-latency|slo-api|api-readiness|api-metrics")
-    (dict "why" "No database: nobody can connect, and no API is ready."
-      "alerts" "DatabaseConnectionFailure" "families" "database-.+|api-readiness")
-    (dict "why" "No Redis: the state of its memory and replicas is no news, and no API is ready."
-      "alerts" "RedisConnectionFailure" "families" "redis-.+|api-readiness")
+    (dict "why" "No database: no API is ready and no replica follows. That it is full may be the cause, and is heard."
+      "alerts" "DatabaseConnectionFailure" "families" "database-replication|database-transactions|api-readiness")
+    (dict "why" "No Redis: likewise."
+      "alerts" "RedisConnectionFailure" "families" "redis-replication|api-readiness")
     (dict "why" "No workers: the queue grows and executions wait."
       "alerts" "NoActiveWorkers" "families" "queue-backlog|workflow-stalled") -}}
 {{- range $causes -}}

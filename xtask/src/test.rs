@@ -10,6 +10,7 @@ mod hooks;
 mod index;
 mod network;
 mod notes;
+mod notifications;
 mod overrides;
 mod pitfalls;
 mod pods;
@@ -203,6 +204,7 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         full::cases(context),
         hooks::cases(context),
         notes::cases(context),
+        notifications::cases(context),
         network::cases(),
         releases::cases(context),
         index::cases(),

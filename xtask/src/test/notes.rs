@@ -104,7 +104,26 @@ fn switches(context: &Context, subject: &Subject) -> Result<()> {
             &["9093:", "3000:", selectors, "; set tests.prometheusUrl if"],
             &["9090:", "/targets", sidecar],
         ),
-        ("kube-prometheus-stack.alertmanager.enabled=false", &["9090:", "3000:"], &["9093", "silences"]),
+        ("kube-prometheus-stack.alertmanager.enabled=false", &["9090:", "3000:"], &["9093", "silences", "notified"]),
+        (
+            "kube-prometheus-stack.alertmanager.alertmanagerSpec.useExistingSecret=false",
+            &["9093:"],
+            &["notified", "curl"],
+        ),
+        (
+            "notifications.receivers.slack.enabled=true,kube-prometheus-stack.alertmanager.alertmanagerSpec.routePrefix=/am",
+            &[
+                "\n  slack-webhook-url\n",
+                "get secret gorax-monitoring-notifications ",
+                "http://localhost:9093/am/api/v2/alerts\n",
+            ],
+            &["notified", "AlertmanagerConfig", "No route"],
+        ),
+        (
+            "notifications.receivers.webhook.enabled=true,notifications.receivers.webhook.url=http://w",
+            &["No route leads to webhook"],
+            &["notified", "webhook-url", "get secret gorax-monitoring-notifications"],
+        ),
         ("dashboards.enabled=false,kube-prometheus-stack.grafana.enabled=false", &[], &["Grafana", "dashboards"]),
         ("tests.enabled=false", &[], &["helm test", "tests."]),
         ("gorax.grafanaAdmin.create=false", &["yours to make"], &[]),
@@ -139,9 +158,12 @@ fn addon(context: &Context) -> Result<()> {
             "  grafana_dashboard: \"1\"\n",
             "It asks http://prometheus-operated.monitoring.svc:9090; set tests.prometheusUrl if",
             "prometheuses",
+            "Nobody is notified of alerts yet",
         ],
         &bundled,
     )?;
+    let slack = of("notifications.receivers.slack.enabled=true")?;
+    says(&slack, &["\n  slack-webhook-url\n", "get alertmanagers", ":9093/api/v2/alerts\n"], &["notified"])?;
     let url = "tests.prometheusUrl=http://p:9090,selectorLabels.team=a,dashboards.enabled=false";
     says(
         &of(url)?,
