@@ -6,7 +6,7 @@ mod messages;
 mod page;
 mod refused;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rulecheck::{Alertmanager, Finding, Settings, checks};
 use serde_yaml::Value;
 
@@ -16,7 +16,7 @@ use super::{Case, Context, Subject, typed};
 use crate::tools::{AMTOOL, HELM3, HELM4, Tool};
 use xshell::cmd;
 
-/// The Secret that the operator reads, for release `gorax-monitoring`, less its first word.
+/// The Secret with the receivers' credentials.
 const SECRET: &str = "gorax-monitoring-notifications";
 
 /// Everything switched on at once.
@@ -95,6 +95,16 @@ fn render(context: &Context, helm: Tool, chart: &std::path::Path, values: &str) 
     let file = context.temporary.path().join("notifications.yaml");
     context.shell.write_file(&file, values)?;
     Rendered::chart(context, helm, chart, "gorax-monitoring", &["-f", &file.to_string_lossy()])
+}
+
+/// Fails where a committed file is not what it must be, and leaves that for somebody to read.
+fn unchanged(context: &Context, path: &str, committed: &str, must: &str) -> Result<()> {
+    if committed != must {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        context.shell.write_file(context.root.join("target/notifications").join(name), must)?;
+        bail!("{path} is stale: read target/notifications/{name}, and copy it there");
+    }
+    Ok(())
 }
 
 /// The Secret with the bundled Alertmanager's configuration, and the configuration.

@@ -287,5 +287,7 @@ mod tests {
         assert_eq!(dashboards(&files), [("demo".to_owned(), "Demo".to_owned())].into());
         let fields = &resources(&files).unwrap()["ServiceMonitor"];
         assert_eq!(fields["spec.list[].port"], "int-or-string");
+        let unused = ["spec.awsSDConfigs", "spec.receivers[].snsConfigs", "spec.receivers[].slackConfigs[].httpConfig"];
+        assert!(unused.into_iter().all(is_unused) && !is_unused("spec.receivers[].slackConfigs"));
     }
 }

@@ -40,15 +40,7 @@ fn texts(context: &Context, name: &str, data: &serde_json::Value, expected: &str
             found += &format!("## {path}\n{}\n", filled_in(context, &path, text, data)?);
         }
     }
-    if found != expected {
-        let path = context.root.join(format!("target/notifications/{name}.txt"));
-        context.shell.write_file(&path, &found)?;
-        anyhow::bail!(
-            "read what they are now in {}, then copy it over the file in xtask/src/test/notifications",
-            path.display()
-        );
-    }
-    Ok(())
+    super::unchanged(context, &format!("xtask/src/test/notifications/{name}.txt"), expected, &found)
 }
 
 /// The texts of a receiver that are templates, by where they stand.

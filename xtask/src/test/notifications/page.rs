@@ -84,9 +84,27 @@ fn table(context: &Context) -> Result<()> {
         let _ = writeln!(table, "| {name} | {severity} | {receiver} | {} |", silencing.join(", "));
     }
     let page = std::fs::read_to_string(context.root.join(PAGE)).with_context(|| format!("reading {PAGE}"))?;
-    let rest = page.split_once(MARKS[0]).with_context(|| format!("{PAGE} has no line {}", MARKS[0].trim()))?.1;
-    let (written, _) = rest.split_once(MARKS[1]).with_context(|| format!("{PAGE} has no line {}", MARKS[1].trim()))?;
-    ensure!(written == table, "the table of {PAGE} must be\n{table}");
+    let around = page.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
+    let (before, after) = around.with_context(|| format!("{PAGE} has no place for the table, {MARKS:?}"))?;
+    super::unchanged(context, PAGE, &page, &format!("{before}{}{table}{}{after}", MARKS[0], MARKS[1]))
+}
+
+/// InfoInhibitor fires because of GoraxWatchdog, as of any alert of severity info, and must not silence it.
+fn stack(context: &Context) -> Result<()> {
+    let (_, config) = configuration(context)?;
+    let alerts = alerts(context);
+    for (name, severity) in
+        [("InfoInhibitor", "none"), ("KubePodCrashLooping", "critical"), ("KubeJobFailed", "warning")]
+    {
+        let source =
+            BTreeMap::from([("alertname", name), ("severity", severity)].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        let rules: Vec<&InhibitRule> = config.inhibit_rules.iter().filter(|it| matches(&it.source, &source)).collect();
+        ensure!(!rules.is_empty(), "{name} silences nothing at all");
+        for (ours, labels) in &alerts {
+            let silencing = rules.iter().find(|rule| silences(rule, &source, labels));
+            ensure!(silencing.is_none(), "{name} silences {ours}: {silencing:?}");
+        }
+    }
     Ok(())
 }
 
