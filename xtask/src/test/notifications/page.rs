@@ -24,11 +24,8 @@ const VALUES: &str =
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("notifications: every alert's receiver is the one that the page names", &[HELM4, AMTOOL], table),
-        Case::new(
-            "notifications: an alert that silences others is never silenced as their consequence",
-            &[HELM4],
-            causes,
-        ),
+        Case::new("notifications: no alert of the stack silences one of ours", &[HELM4], stack),
+        Case::new("notifications: an alert that silences others is never silenced as a consequence", &[HELM4], causes),
     ]
 }
 
@@ -101,8 +98,9 @@ fn stack(context: &Context) -> Result<()> {
         let rules: Vec<&InhibitRule> = config.inhibit_rules.iter().filter(|it| matches(&it.source, &source)).collect();
         ensure!(!rules.is_empty(), "{name} silences nothing at all");
         for (ours, labels) in &alerts {
-            let silencing = rules.iter().find(|rule| silences(rule, &source, labels));
-            ensure!(silencing.is_none(), "{name} silences {ours}: {silencing:?}");
+            for rule in &rules {
+                ensure!(!silences(rule, &source, labels), "{name} silences {ours} by {}", rule.path);
+            }
         }
     }
     Ok(())
