@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rulecheck::checks::link;
+use rulecheck::infer::{World, infer};
 use rulecheck::{Finding, Rule};
 
 use crate::model::{Model, threshold};
@@ -18,11 +19,12 @@ const ANNOTATIONS: [&str; 4] = ["summary", "description", "runbook_url", "dashbo
 pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+    let world = World::new(&model.contract, &model.rules);
     for file in &model.rules {
         file.rules().for_each(|rule| findings.extend(threshold::check(&file.path, rule)));
     }
     for (file, _, rule) in model.alerts() {
-        findings.extend(check_alert(sources, model, &file.path, rule, &mut seen));
+        findings.extend(check_alert(sources, model, &world, &file.path, rule, &mut seen));
     }
     findings
 }
@@ -30,6 +32,7 @@ pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
 fn check_alert<'a>(
     sources: &Sources,
     model: &Model,
+    world: &World<'_>,
     file: &str,
     rule: &'a Rule,
     seen: &mut BTreeMap<&'a str, String>,
@@ -42,12 +45,12 @@ fn check_alert<'a>(
                 .help("overrides and runbooks go by the alert's name; choose another"),
         );
     }
-    findings.extend(policy(rule).into_iter().map(|message| report("alert/policy", message)));
+    findings.extend(policy(world, rule).into_iter().map(|message| report("alert/policy", message)));
     findings.extend(links(sources, model, rule).into_iter().map(|message| report(link::CHECK, message)));
     findings
 }
 
-fn policy(rule: &Rule) -> Vec<String> {
+fn policy(world: &World<'_>, rule: &Rule) -> Vec<String> {
     let mut problems = Vec::new();
     for label in LABELS.iter().filter(|label| !rule.labels.contains_key(**label)) {
         problems.push(format!("the label `{label}` is missing"));
@@ -60,7 +63,17 @@ fn policy(rule: &Rule) -> Vec<String> {
     for annotation in ANNOTATIONS.iter().filter(|annotation| !rule.annotations.contains_key(**annotation)) {
         problems.push(format!("the annotation `{annotation}` is missing"));
     }
+    let description = rule.annotations.get("description");
+    if description.is_some_and(|text| !text.contains("$value")) && tells_something(world, rule) {
+        problems.push("the description leaves out the value, `{{ $value … }}` in its unit".to_owned());
+    }
     problems
+}
+
+/// Whether the value of an alert that fires is more than the same number each time, as that of `x == 0` is, whichever
+/// part of the expression it comes from.
+fn tells_something(world: &World<'_>, rule: &Rule) -> bool {
+    infer(world, &rule.ast).alive().all(|arm| arm.interval.low < arm.interval.high)
 }
 
 /// The template replaces just the prefixes when an operator has runbooks or Grafana elsewhere, so they must be there.

@@ -1,7 +1,7 @@
 //! `alert/untested`: every alert has a unit test in which it fires and one in which it stays silent.
 //!
 //! promtool itself passes a test with a misspelt alert name, and a list of rule files that matches none; both are
-//! findings here.
+//! findings here. So is a test that asks for all `ALERTS` and leaves a rule file out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +25,13 @@ struct TestFile {
 struct Test {
     #[serde(default)]
     alert_rule_test: Vec<AlertTest>,
+    #[serde(default)]
+    promql_expr_test: Vec<ExprTest>,
+}
+
+#[derive(Deserialize)]
+struct ExprTest {
+    expr: String,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +98,11 @@ fn read(
             );
         }
     }
+    for rule_file in left_out(file, sources) {
+        let message = format!("the tests ask for all alerts, but those of `{rule_file}` are not there");
+        let help = format!("add ../{rule_file} to rule_files, and its groups to group_eval_order");
+        findings.push(Finding::error(path, line_of("rule_files:"), "alert/untested", message).help(help));
+    }
     for test in file.tests.iter().flat_map(|test| &test.alert_rule_test) {
         if !names.contains(test.alertname.as_str()) {
             let message = format!("there is no alert `{}`; promtool would pass without it", test.alertname);
@@ -103,4 +115,15 @@ fn read(
             seen.silent = true;
         }
     }
+}
+
+/// The rule files whose alerts a test file would not see that asks for all `ALERTS`.
+fn left_out<'a>(file: &TestFile, sources: &'a Sources) -> Vec<&'a str> {
+    let mut queries = file.tests.iter().flat_map(|test| &test.promql_expr_test);
+    if !queries.any(|test| test.expr.contains("ALERTS{")) {
+        return Vec::new();
+    }
+    let all = sources.below("alerts").filter_map(|path| path.strip_prefix("alerts/"));
+    let is_named = |name: &&str| file.rule_files.iter().any(|named| named.strip_prefix("../") == Some(name));
+    all.filter(|name| !name.contains('/') && !is_named(name)).collect()
 }

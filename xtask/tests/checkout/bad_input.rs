@@ -8,7 +8,7 @@ use crate::copy::{Checkout, stderr};
 /// line it is, the readers' own tests say, and here it would change with every edit of the sources.
 type BadInput = (&'static str, fn(&Checkout), &'static str);
 
-const BAD_INPUTS: [BadInput; 25] = [
+const BAD_INPUTS: [BadInput; 30] = [
     (
         "a rule file that is no YAML",
         |c| c.edit("alerts/queue.yaml", |t| t + "  - ]["),
@@ -44,13 +44,46 @@ const BAD_INPUTS: [BadInput; 25] = [
         "alerts/step-failures.yaml:*: error: alert/untested: alert HTTPActionFailures: no test shows",
     ),
     (
+        "a test of an alert that there is not, which promtool passes",
+        |c| {
+            c.edit("alerts/tests/pods.yaml", |t| {
+                t + "\n  - alert_rule_test: [{eval_time: 1m, alertname: GoraxPodRestarting, exp_alerts: []}]\n"
+            });
+        },
+        "alerts/tests/pods.yaml:*: error: alert/untested: there is no alert `GoraxPodRestarting`",
+    ),
+    (
+        "tests of rule files that no file matches, which promtool passes",
+        |c| {
+            c.edit("alerts/tests/pods.yaml", |t| t.replacen("  - ../pods.yaml", "  - ../pods.yaml\n  - ../pod*.yml", 1))
+        },
+        "alerts/tests/pods.yaml:*: error: alert/untested: there is no rule file `../pod*.yml`",
+    ),
+    (
+        "situations that leave a rule file out",
+        |c| c.edit("alerts/tests/situations.yaml", |t| t.replacen("  - ../redis.yaml\n", "", 1)),
+        "alerts/tests/situations.yaml:*: error: alert/untested: the tests ask for all alerts, but those of `redis.yaml`",
+    ),
+    (
+        "an alert without the annotation that leads to its dashboard",
+        |c| {
+            c.edit("alerts/monitoring.yaml", |t| t.replacen("          dashboard_url: \"/d/gorax-overview\"\n", "", 1));
+        },
+        "alerts/monitoring.yaml:*: error: alert/policy: alert GoraxWatchdog: the annotation `dashboard_url` is missing",
+    ),
+    (
+        "an alert that does not say the value",
+        |c| c.edit("alerts/queue.yaml", |t| t.replacen("{{ $value | humanizeDuration }}", "long", 1)),
+        "alerts/queue.yaml:*: error: alert/policy: alert QueueWaitTooLong: the description leaves out the value",
+    ),
+    (
         "a metric that does not exist",
         |c| c.edit("alerts/infrastructure.yaml", |t| t.replace("(redis_up) == 0 and", "(redis_upp) == 0 and")),
         "alerts/infrastructure.yaml:*: error: query/unknown-metric: alert RedisConnectionFailure: no contract file declares redis_upp",
     ),
     (
         "a threshold mark where YAML takes it for its own comment",
-        |c| c.edit("alerts/queue.yaml", |t| t.replacen("expr: |\n          max", "expr:\n          max", 1)),
+        |c| c.edit("alerts/queue.yaml", |t| t.replacen("expr: |\n          namespace_", "expr:\n          namespace_", 1)),
         "alerts/queue.yaml:*: error: file/syntax: alert QueueBacklog: a threshold mark stands outside",
     ),
     (
