@@ -2,7 +2,7 @@
 
 mod alerts;
 mod chart;
-mod coverage;
+pub mod coverage;
 mod dashboards;
 mod foreign;
 mod values;

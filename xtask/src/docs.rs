@@ -1,6 +1,7 @@
 //! `cargo xtask docs`: the pages of docs/ that the sources give, made in memory, then written or compared. A page is a
 //! file of docs/ in this module, and a line in [`generate`].
 
+mod alerts;
 mod dashboards;
 mod preview;
 
@@ -15,14 +16,15 @@ use crate::flags;
 use crate::generated::Place;
 use crate::model::Model;
 use crate::output::Lock;
+use crate::sources::Sources;
 
 /// The generated pages.
 pub const PAGES: Place = Place { command: "cargo xtask docs", folder: "docs", owned: &["dashboards"] };
 
 impl flags::Docs {
     pub fn run(self, root: &Path) -> Result<()> {
-        let (_, model, _) = check::checked(root)?;
-        let pages = generate(&model)?;
+        let (sources, model, _) = check::checked(root)?;
+        let pages = generate(&sources, &model)?;
         if self.check {
             let stale = PAGES.stale(root, &pages)?;
             if !stale.is_empty() {
@@ -38,8 +40,10 @@ impl flags::Docs {
 }
 
 /// Every generated page, by its path below docs/.
-pub fn generate(model: &Model) -> Result<Files> {
-    Ok(dashboards::render(model))
+pub fn generate(sources: &Sources, model: &Model) -> Result<Files> {
+    let mut pages = dashboards::render(model);
+    pages.insert("alerts.md".to_owned(), alerts::render(sources, model)?.into_bytes());
+    Ok(pages)
 }
 
 #[cfg(test)]
@@ -50,8 +54,8 @@ mod tests {
     #[test]
     fn the_committed_pages_are_up_to_date() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let (_, model, _) = check::checked(root).unwrap();
-        let stale = PAGES.stale(root, &generate(&model).unwrap()).unwrap();
+        let (sources, model, _) = check::checked(root).unwrap();
+        let stale = PAGES.stale(root, &generate(&sources, &model).unwrap()).unwrap();
         assert!(stale.is_empty(), "{}", Findings(stale));
     }
 }
