@@ -5,6 +5,7 @@ mod chart;
 pub mod coverage;
 mod dashboards;
 mod foreign;
+mod runbooks;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,7 @@ pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
     let mut findings = checks::run_beside(&model.rules, &model.dashboards, &[], &model.contract, &settings, house);
     findings.extend(alerts::check(sources, model));
     findings.extend(coverage::check(sources, model));
+    findings.extend(runbooks::check(sources, model, &settings));
     findings.extend(dashboards::check(sources, model));
     findings.extend(chart::check(sources, model));
     findings.extend(values::check(model));

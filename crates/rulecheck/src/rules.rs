@@ -16,7 +16,7 @@ use crate::yaml::Part;
 use read::Strings;
 
 /// One rule file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RuleFile {
     /// The path as the caller named it.
     pub path: String,
@@ -25,7 +25,7 @@ pub struct RuleFile {
 }
 
 /// A group of rules that are evaluated one after the other.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Group {
     /// Unique within its file.
     pub name: String,
@@ -44,7 +44,7 @@ pub struct Group {
 }
 
 /// An alerting or a recording rule.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rule {
     /// The alert's name or the recorded series'.
     pub name: String,

@@ -8,7 +8,7 @@ use crate::copy::{Checkout, stderr};
 /// line it is, the readers' own tests say, and here it would change with every edit of the sources.
 type BadInput = (&'static str, fn(&Checkout), &'static str);
 
-const BAD_INPUTS: [BadInput; 30] = [
+const BAD_INPUTS: [BadInput; 32] = [
     (
         "a rule file that is no YAML",
         |c| c.edit("alerts/queue.yaml", |t| t + "  - ]["),
@@ -55,7 +55,9 @@ const BAD_INPUTS: [BadInput; 30] = [
     (
         "tests of rule files that no file matches, which promtool passes",
         |c| {
-            c.edit("alerts/tests/pods.yaml", |t| t.replacen("  - ../pods.yaml", "  - ../pods.yaml\n  - ../pod*.yml", 1))
+            c.edit("alerts/tests/pods.yaml", |t| {
+                t.replacen("  - ../pods.yaml", "  - ../pods.yaml\n  - ../pod*.yml", 1)
+            });
         },
         "alerts/tests/pods.yaml:*: error: alert/untested: there is no rule file `../pod*.yml`",
     ),
@@ -77,13 +79,27 @@ const BAD_INPUTS: [BadInput; 30] = [
         "alerts/queue.yaml:*: error: alert/policy: alert QueueWaitTooLong: the description leaves out the value",
     ),
     (
+        "a runbook that asks for a metric that does not exist",
+        |c| c.edit("docs/runbooks/GoraxAPIDown.md", |t| t.replacen("```promql\n", "```promql\ngorax_up == 0\n", 1)),
+        "docs/runbooks/GoraxAPIDown.md:*: error: query/unknown-metric: no contract file declares gorax_up",
+    ),
+    (
+        "a runbook without a section",
+        |c| c.edit("docs/runbooks/GoraxAPIDown.md", |t| t.replacen("## Likely causes\n", "", 1)),
+        "docs/runbooks/GoraxAPIDown.md:*: error: alert/policy: the sections are Confirm, What to do,",
+    ),
+    (
         "a metric that does not exist",
         |c| c.edit("alerts/infrastructure.yaml", |t| t.replace("(redis_up) == 0 and", "(redis_upp) == 0 and")),
         "alerts/infrastructure.yaml:*: error: query/unknown-metric: alert RedisConnectionFailure: no contract file declares redis_upp",
     ),
     (
         "a threshold mark where YAML takes it for its own comment",
-        |c| c.edit("alerts/queue.yaml", |t| t.replacen("expr: |\n          namespace_", "expr:\n          namespace_", 1)),
+        |c| {
+            c.edit("alerts/queue.yaml", |t| {
+                t.replacen("expr: |\n          namespace_", "expr:\n          namespace_", 1)
+            });
+        },
         "alerts/queue.yaml:*: error: file/syntax: alert QueueBacklog: a threshold mark stands outside",
     ),
     (
