@@ -3,6 +3,7 @@
 //! counted.
 
 mod alertmanager;
+mod dashboards;
 mod exporters;
 mod full;
 mod helm;
@@ -210,6 +211,7 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         index::cases(),
         sign::cases(),
         workflows::cases(),
+        dashboards::cases(),
     ];
     let mut cases: Vec<Case> = cases.into_iter().flatten().collect();
     cases.push(pitfalls::case(&cases));

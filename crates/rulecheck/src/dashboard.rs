@@ -22,7 +22,7 @@ pub use link::Link;
 pub use panel::{Grid, Panel, Step, Target, UnitOverride};
 pub use query::Query;
 use query::Reader;
-pub use reference::{Reference, references};
+pub use reference::{Reference, interpolate, references};
 pub use variable::{Definition, Variable};
 
 /// One dashboard.

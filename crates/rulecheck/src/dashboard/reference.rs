@@ -56,6 +56,19 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
+/// The text with every variable that `value_of` knows in place; the others stay as they are.
+pub fn interpolate(text: &str, value_of: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut from = 0;
+    for reference in references(text) {
+        let Some(value) = value_of(reference.name) else { continue };
+        filled.push_str(&text[from..reference.start]);
+        filled.push_str(&value);
+        from = reference.end;
+    }
+    filled + &text[from..]
+}
+
 /// What stands for a variable where PromQL has no room for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
@@ -197,6 +210,13 @@ mod tests {
         );
         assert!(names("$1 ${1} a$ .*$|b$ [[:alpha:]] [5m] ${ [a] ${a $$").is_empty());
         assert_eq!(names("$$x[[[a]]"), ["x", "a"]);
+    }
+
+    #[test]
+    fn known_variables_are_put_in_place_wherever_they_stand() {
+        let text = "rate(a{x=~\"$x|[[x]]\", y=\"${y:raw}\"}[${x.text}$z])";
+        let filled = interpolate(text, &|name| (name == "x").then(|| "1".to_owned()));
+        assert_eq!(filled, "rate(a{x=~\"1|1\", y=\"${y:raw}\"}[1$z])");
     }
 
     #[track_caller]
