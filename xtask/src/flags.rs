@@ -180,7 +180,10 @@ pub struct Package {
 /// version that is there with other content is refused. The tag is written last and read back: whatever happens on the
 /// way, it is absent or right, and a second run completes.
 ///
-/// The digests, which `cosign sign` wants, are printed and written to publish.json.
+/// What does not verify, or does not come out the same when its commit is packed again, never goes: neither does a build
+/// with changes that no commit has, without a dated heading in CHANGELOG.md, with a tag of another version, or, in the
+/// full edition, with another dependency than the pinned one. The digests, for `cosign sign`, are printed and written to
+/// publish.json.
 #[derive(Debug, Args)]
 pub struct Publish {
     /// The registry and the folder of charts in it; `+` in a version becomes `_`
@@ -192,6 +195,9 @@ pub struct Publish {
     /// Where the archives are, relative to the current folder [default: dist/ of the checkout]
     #[arg(long, value_name = "DIR")]
     pub input: Option<PathBuf>,
+    /// Do not pack the recorded commit once more and compare, for where `cargo xtask verify --rebuild` has just done that
+    #[arg(long)]
+    pub no_rebuild: bool,
     /// Ask what is there and print what would be sent; send nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -4,22 +4,24 @@
 mod plan;
 mod release;
 
+use std::fmt::Display;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use helmpack::archive::Files;
 use helmpack::oci;
 use helmpack::oci::reference::Repository;
 use serde_json::json;
 
 use crate::failure::Usage;
-use crate::flags;
+use crate::flags::{self, Edition};
 use crate::output::{Lock, Staged};
+use crate::publishable;
 use crate::record::{self, Record};
 use crate::registry::{Access, Client};
 use crate::verify;
 use plan::{Conflict, Seen, Step};
-use release::Release;
+use release::{Referrer, Release};
 
 /// What was published, beside the archives.
 const RECEIPT: &str = "publish.json";
@@ -35,7 +37,12 @@ impl flags::Publish {
         let target = Repository::parse(&self.target)?;
         let files = verified(&folder)?;
         let record = files.get(record::FILE).context("there is no package.json")?;
-        let releases = release::read(&files, &Record::parse(record)?, self.edition, &target)?;
+        let record = Record::parse(record).context("reading package.json")?;
+        let wanted = |edition: &Edition| self.edition.is_none_or(|only| only == *edition);
+        let editions: Vec<Edition> =
+            Edition::ALL.into_iter().filter(wanted).filter(|e| record.archive(*e).is_some()).collect();
+        may_go(root, &record, &editions)?;
+        let releases = release::read(&files, &record, &editions, &target)?;
         let repositories: Vec<Repository> =
             releases.iter().map(|release| release.reference.repository.clone()).collect();
         let access = if self.dry_run { Access::Pull } else { Access::Push };
@@ -56,9 +63,15 @@ impl flags::Publish {
             say!("Nothing was sent.");
             return Ok(());
         }
-        for ((release, client), steps) in releases.iter().zip(&clients).zip(plans.into_iter().flatten()) {
-            send(client, release, &steps).with_context(|| format!("publishing {}", release.reference))?;
-            summary(release, &steps);
+        let plans: Vec<Vec<Step<'_>>> = plans.into_iter().flatten().collect();
+        if !self.no_rebuild && plans.iter().any(|steps| !steps.is_empty()) {
+            let mut files = files;
+            files.retain(|name, _| !name.ends_with(".tgz") || releases.iter().any(|release| release.archive == *name));
+            same_again(root, &record, &files)?;
+        }
+        for ((release, client), steps) in releases.iter().zip(&clients).zip(&plans) {
+            send(client, release, steps).with_context(|| format!("publishing {}", release.reference))?;
+            summary(release, steps);
         }
         let _lock = Lock::take(root)?;
         let mut staged = Staged::default();
@@ -77,10 +90,27 @@ fn verified(folder: &Path) -> Result<Files> {
     let files = verify::read(folder)?;
     let defects = verify::folder::verify(&files);
     if !defects.is_empty() {
-        let lines: String = defects.iter().map(|defect| format!("\n{defect}")).collect();
-        bail!("{} does not verify; make it anew with `cargo xtask package`{lines}", folder.display());
+        bail!("{} does not verify; make it anew with `cargo xtask package`{}", folder.display(), lines(&defects));
     }
     Ok(files)
+}
+
+/// The release discipline: what is published can be traced and made again.
+fn may_go(root: &Path, record: &Record, editions: &[Edition]) -> Result<()> {
+    let changelog = std::fs::read_to_string(root.join("CHANGELOG.md")).context("reading CHANGELOG.md")?;
+    let refusals = publishable::refusals(record, &changelog, &publishable::tags(root, record)?, editions);
+    ensure!(refusals.is_empty(), "this build must not be published:{}", lines(&refusals));
+    Ok(())
+}
+
+fn same_again(root: &Path, record: &Record, files: &Files) -> Result<()> {
+    let defects = verify::rebuild::rebuild(root, record, files)?;
+    ensure!(defects.is_empty(), "the recorded commit does not give what is to be published:{}", lines(&defects));
+    Ok(())
+}
+
+fn lines(reasons: &[impl Display]) -> String {
+    reasons.iter().map(|reason| format!("\n  {reason}")).collect()
 }
 
 /// Asks what the registry has of a release.
@@ -93,8 +123,15 @@ fn look(client: &Client, release: &Release) -> Result<Seen> {
             seen.blobs.insert(blob.descriptor.digest.clone());
         }
     }
-    if !release.referrers.is_empty() {
-        seen.referrers = client.referrers(&digest)?.into_iter().map(|entry| entry.digest).collect();
+    let listed = client.referrers(&digest)?;
+    for Referrer { artifact, .. } in &release.referrers {
+        let mut whole = listed.iter().any(|entry| entry.digest == artifact.digest());
+        for blob in &artifact.blobs {
+            whole = whole && client.has_blob(&blob.descriptor)?;
+        }
+        if whole {
+            seen.referrers.insert(artifact.digest());
+        }
     }
     Ok(seen)
 }

@@ -131,6 +131,10 @@ fn read_into(folder: &Path, below: &str, files: &mut Files) -> Result<()> {
         let Ok(name) = entry.file_name().into_string() else {
             bail!("the name of {} is not UTF-8", path.display());
         };
+        // What a command is writing, or left when it was killed: the next one takes it away.
+        if name.starts_with('.') && name.ends_with(".tmp") {
+            continue;
+        }
         if entry.file_type().with_context(|| format!("reading {}", path.display()))?.is_dir() {
             read_into(&path, &format!("{below}{name}/"), files)?;
         } else {

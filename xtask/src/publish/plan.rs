@@ -17,7 +17,7 @@ pub struct Seen {
     pub manifest: bool,
     /// The digests of our blobs that are there.
     pub blobs: BTreeSet<String>,
-    /// The digests of all that refers to our manifest.
+    /// The digests of our referrers that are listed and whole.
     pub referrers: BTreeSet<String>,
 }
 

@@ -40,13 +40,10 @@ pub struct Referrer {
     pub artifact: oci::Artifact,
 }
 
-/// The editions of a folder that `package` wrote and that was verified, given by its files.
-pub fn read(files: &Files, record: &Record, only: Option<Edition>, target: &Repository) -> Result<Vec<Release>> {
-    let wanted = |edition: &Edition| only.is_none_or(|only| only == *edition);
-    let editions = Edition::ALL.into_iter().filter(|edition| wanted(edition) && record.archive(*edition).is_some());
-    let releases = editions.map(|edition| one(files, record, edition, target)).collect::<Result<Vec<_>>>()?;
-    ensure!(!releases.is_empty(), "this edition was not packaged; `cargo xtask package --require-all` makes both");
-    Ok(releases)
+/// Editions of a folder that `package` wrote and that was verified, given by its files.
+pub fn read(files: &Files, record: &Record, editions: &[Edition], target: &Repository) -> Result<Vec<Release>> {
+    ensure!(!editions.is_empty(), "this edition was not packaged; `cargo xtask package --require-all` makes both");
+    editions.iter().map(|edition| one(files, record, *edition, target)).collect()
 }
 
 fn one(files: &Files, record: &Record, edition: Edition, target: &Repository) -> Result<Release> {

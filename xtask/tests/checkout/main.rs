@@ -7,6 +7,8 @@ mod dashboards;
 mod foreign;
 mod helm_test;
 mod package;
+mod publish;
+mod registry;
 mod release;
 mod server;
 mod vendor;

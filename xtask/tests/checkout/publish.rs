@@ -1,0 +1,409 @@
+//! `publish` against a registry that breaks: what is left behind, who is told what, and that no secret shows.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use helmpack::oci::{self, referrer};
+
+use crate::copy::{Checkout, stderr};
+use crate::registry::{Auth, Fault, Place, Registry, State, When};
+
+const REPOSITORY: &str = "charts/gorax-monitoring-addon";
+
+/// How many pushes run at once; they mostly wait.
+const AT_ONCE: usize = 8;
+
+/// A copy with the addon edition in dist/, from a clean commit.
+fn checkout(name: &str) -> Checkout {
+    let checkout = Checkout::new(name, "checkout");
+    checkout.commit();
+    checkout.package();
+    checkout
+}
+
+/// The command without any login of this machine.
+fn command(checkout: &Checkout, host: &str, arguments: &[&str]) -> Command {
+    let mut command = checkout.command();
+    command.args(["publish", &format!("oci://{host}/charts"), "--plain-http", "--no-rebuild"]);
+    command.args(arguments).env("HELM_REGISTRY_CONFIG", "none").env("DOCKER_CONFIG", "none").env("NO_PROXY", "*");
+    for variable in ["GORAX_MONITORING_REGISTRY_USERNAME", "GORAX_MONITORING_REGISTRY_PASSWORD", "GITHUB_REF_TYPE"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn publish(checkout: &Checkout, registry: &Registry, arguments: &[&str]) -> Output {
+    command(checkout, &registry.host, arguments).output().unwrap()
+}
+
+#[track_caller]
+fn succeeds(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
+fn fails(output: &Output, expected: &str) {
+    assert_eq!(output.status.code(), Some(1), "{expected}: {}", stderr(output));
+    assert!(stderr(output).contains(expected), "{expected}: {}", stderr(output));
+}
+
+/// Does something for each item, several at once.
+fn for_all<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(item);
+                }
+            });
+        }
+    });
+}
+
+/// What a registry holds: blobs, manifests and tags.
+type Content = (Vec<String>, Vec<(String, String)>, BTreeMap<(String, String), String>);
+
+fn content(registry: &Registry) -> Content {
+    let state = registry.state();
+    (state.blobs.keys().cloned().collect(), state.manifests.keys().cloned().collect(), state.tags.clone())
+}
+
+/// What a whole push leaves, and its requests.
+fn whole(checkout: &Checkout) -> (Content, Vec<String>) {
+    let registry = Registry::start(State::default());
+    succeeds(&publish(checkout, &registry, &[]));
+    (content(&registry), registry.take_requests())
+}
+
+fn sends(request: &str) -> bool {
+    request.starts_with("PUT") || request.starts_with("POST")
+}
+
+#[test]
+fn wherever_a_push_breaks_the_tag_is_absent_or_right_and_a_second_one_completes() {
+    let checkout = checkout("publish-cut");
+    let (expected, requests) = whole(&checkout);
+    let version = (REPOSITORY.to_owned(), checkout.version());
+    assert!(expected.2.contains_key(&version) && requests.len() > 25, "{requests:#?}");
+    let mut cuts = Vec::new();
+    for (at, request) in (1..).zip(&requests) {
+        cuts.extend([Fault::Unheard, Fault::Unanswered, Fault::HalfAnswered].map(|fault| (at, fault)));
+        cuts.extend(request.starts_with("PUT").then_some((at, Fault::HalfRead)));
+    }
+    let (absent, right) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    for_all(&cuts, |&(at, fault)| {
+        let registry = Registry::start(State { fault: Some((at, fault)), dies: true, ..State::default() });
+        let what = format!("{fault:?} at request {at}, {}", requests[at - 1]);
+        let output = publish(&checkout, &registry, &["--retries", "0"]);
+        assert_eq!(output.status.code(), Some(1), "{what}: {}", stderr(&output));
+        let left = content(&registry);
+        match left.2.get(&version) {
+            None => absent.fetch_add(1, Ordering::Relaxed),
+            Some(_) => {
+                assert_eq!(left, expected, "{what}: there is a tag, and something lacks");
+                right.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+        registry.mend();
+        succeeds(&publish(&checkout, &registry, &[]));
+        assert_eq!(content(&registry), expected, "{what}: the second push");
+    });
+    let (absent, right) = (absent.into_inner(), right.into_inner());
+    eprintln!("{} cuts: {absent} left no tag, {right} the right one; each second push completed", cuts.len());
+    assert!(absent > 0 && right > 0);
+}
+
+#[test]
+fn trouble_that_passes_is_sat_out() {
+    let checkout = checkout("publish-retry");
+    let (expected, requests) = whole(&checkout);
+    let cuts = [Fault::Unheard, Fault::HalfRead, Fault::Unanswered, Fault::HalfAnswered];
+    let mut faults = Vec::new();
+    for at in 1..=requests.len() {
+        faults.extend([(at, cuts[at % 4]), (at, Fault::Status(503, "0"))]);
+    }
+    faults.push((requests.len(), Fault::Status(429, "Sun, 06 Nov 1994 08:49:37 GMT")));
+    for_all(&faults, |&(at, fault)| {
+        let registry = Registry::start(State { fault: Some((at, fault)), ..State::default() });
+        let output = publish(&checkout, &registry, &[]);
+        assert!(output.status.success(), "{fault:?} at request {at}, {}: {}", requests[at - 1], stderr(&output));
+        assert!(stderr(&output).contains("trying again in"), "{fault:?} at request {at}: nothing was said");
+        assert_eq!(content(&registry), expected, "{fault:?} at request {at}");
+    });
+}
+
+#[test]
+fn what_is_there_is_not_sent_again_and_never_replaced() {
+    let checkout = checkout("publish-twice");
+    let registry = Registry::start(State::default());
+    let dry = succeeds(&publish(&checkout, &registry, &["--dry-run"]));
+    assert!(dry.contains("would send the archive") && dry.ends_with("Nothing was sent.\n"), "{dry}");
+    assert!(!registry.take_requests().iter().any(|request| sends(request)));
+    assert!(!checkout.path("dist/publish.json").exists());
+    succeeds(&publish(&checkout, &registry, &[]));
+    registry.take_requests();
+    let (before, record) = (content(&registry), fs::read(checkout.path("dist/publish.json")).unwrap());
+    let again = succeeds(&publish(&checkout, &registry, &[]));
+    assert!(again.contains("all of it was there, nothing was sent"), "{again}");
+    assert!(!registry.take_requests().iter().any(|request| sends(request)));
+    assert_eq!(fs::read(checkout.path("dist/publish.json")).unwrap(), record);
+    assert!(checkout.run(&["verify"]).status.success(), "publish.json is no stranger in dist/");
+    // A blob that the registry lost is sent again.
+    let lost = registry.state().blobs.pop_last();
+    succeeds(&publish(&checkout, &registry, &[]));
+    assert_eq!(content(&registry), before, "{lost:?}");
+    // The same version with other content.
+    let output = checkout.command().arg("package").env("SOURCE_DATE_EPOCH", "1700000000").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    registry.take_requests();
+    let output = publish(&checkout, &registry, &[]);
+    fails(&output, "published already, and it is another archive: there sha256:");
+    let there = &before.2[&(REPOSITORY.to_owned(), checkout.version())];
+    assert!(stderr(&output).contains(there) && stderr(&output).contains("release a new one"), "{}", stderr(&output));
+    assert!(!registry.take_requests().iter().any(|request| sends(request)));
+    assert_eq!(content(&registry), before);
+}
+
+#[test]
+fn who_writes_the_same_tag_at_the_same_time_is_noticed() {
+    let checkout = checkout("publish-race");
+    let theirs = br#"{"schemaVersion":2,"config":{"mediaType":"c","digest":"d","size":1},"layers":[]}"#.to_vec();
+    for (when, expected) in
+        [(When::Before, "published already, and it is another archive"), (When::After, "wrote oci://")]
+    {
+        let registry = Registry::start(State { rival: Some((when, "0.1.0", theirs.clone())), ..State::default() });
+        fails(&publish(&checkout, &registry, &[]), expected);
+        assert!(!checkout.path("dist/publish.json").exists());
+    }
+}
+
+#[test]
+fn what_must_not_be_published_is_refused_before_anybody_is_asked() {
+    let checkout = checkout("publish-refuse");
+    let registry = Registry::start(State::default());
+    let archive = "dist/gorax-monitoring-addon-0.1.0.tgz";
+    let bytes = fs::read(checkout.path(archive)).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[1000] ^= 1;
+    fs::write(checkout.path(archive), flipped).unwrap();
+    fails(&publish(&checkout, &registry, &[]), "does not verify");
+    fs::write(checkout.path(archive), bytes).unwrap();
+    fails(&publish(&checkout, &registry, &["--edition", "full"]), "this edition was not packaged");
+    checkout.git(&["tag", "v9.9.9"]);
+    fails(&publish(&checkout, &registry, &[]), "v9.9.9");
+    checkout.git(&["tag", "--delete", "v9.9.9"]);
+    checkout.edit("values/base/gorax.yaml", |text| text + "# changed\n");
+    checkout.package();
+    fails(&publish(&checkout, &registry, &[]), "changes that no commit has");
+    assert!(registry.take_requests().is_empty());
+}
+
+#[test]
+fn plain_http_is_for_this_machine_only() {
+    let checkout = checkout("publish-plain");
+    let output = command(&checkout, "registry.example.org", &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--plain-http is for registries on this machine"), "{}", stderr(&output));
+}
+
+#[test]
+fn registries_differ_and_some_lie() {
+    let checkout = checkout("publish-kinds");
+    let (expected, _) = whole(&checkout);
+    for place in [Place::Relative, Place::WithQuery] {
+        let registry = Registry::start(State { place, ..State::default() });
+        succeeds(&publish(&checkout, &registry, &[]));
+        assert_eq!(content(&registry), expected, "{place:?}");
+    }
+    let forgetful = Registry::start(State { forgets: 1, ..State::default() });
+    let output = publish(&checkout, &forgetful, &[]);
+    succeeds(&output);
+    assert!(stderr(&output).contains("lacks a blob that it had; sending all of them again"), "{}", stderr(&output));
+    assert_eq!(content(&forgetful), expected);
+    // The manifest's write is the first that names blobs, the second is the same one again.
+    for (state, arguments, wanted) in [
+        (State { forgets: 2, ..State::default() }, &[][..], "which it has just taken"),
+        (State { place: Place::Missing, ..State::default() }, &[], "no Location"),
+        (State { lies: true, ..State::default() }, &[], "the registry calls these bytes sha256:"),
+        (
+            State { fault: Some((3, Fault::Slow(3000))), ..State::default() },
+            &["--timeout", "1", "--retries", "0"],
+            "too slow: no whole answer within 1 s",
+        ),
+        (
+            State { fault: Some((3, Fault::Status(429, "3600"))), ..State::default() },
+            &[],
+            "asks to be left alone for 3600 s",
+        ),
+    ] {
+        let registry = Registry::start(state);
+        fails(&publish(&checkout, &registry, arguments), wanted);
+        assert!(!registry.state().tags.contains_key(&(REPOSITORY.to_owned(), "0.1.0".to_owned())), "{wanted}");
+    }
+}
+
+#[test]
+fn referrers_are_listed_by_the_registry_or_in_its_place() {
+    let checkout = checkout("publish-referrers");
+    let (expected, _) = whole(&checkout);
+    let modern = Registry::start(State { referrers: true, ..State::default() });
+    succeeds(&publish(&checkout, &modern, &[]));
+    assert_eq!(modern.state().tags.len(), 1, "it has no need of the list");
+    modern.take_requests();
+    succeeds(&publish(&checkout, &modern, &[]));
+    assert!(!modern.take_requests().iter().any(|request| sends(request)));
+    // What others have listed stays.
+    let version = (REPOSITORY.to_owned(), checkout.version());
+    let list = referrer::fallback_tag(&expected.2[&version]);
+    let theirs = br#"{"schemaVersion":2,"manifests":[{"mediaType":"m","digest":"sha256:theirs","size":1}]}"#.to_vec();
+    let old = Registry::start(State::default());
+    {
+        let mut state = old.state();
+        let digest = oci::digest(&theirs);
+        state.manifests.insert((REPOSITORY.to_owned(), digest.clone()), theirs);
+        state.tags.insert((REPOSITORY.to_owned(), list.clone()), digest);
+    }
+    succeeds(&publish(&checkout, &old, &[]));
+    let state = old.state();
+    let index = &state.manifests[&(REPOSITORY.to_owned(), state.tags[&(REPOSITORY.to_owned(), list)].clone())];
+    let kinds: Vec<_> = referrer::entries(index).unwrap().into_iter().map(|entry| entry.artifact_type).collect();
+    let ours = ["application/vnd.cyclonedx+json", "application/vnd.in-toto+json"].map(|kind| Some(kind.to_owned()));
+    assert_eq!(kinds, [None, ours[0].clone(), ours[1].clone()]);
+}
+
+/// Any of these in what is printed would be a leak: a password, its header, a token bought with it, an identity token.
+const SECRETS: [&str; 5] = ["s3cr3t-pass", "YWRhOnMzY3IzdC1wYXNz", "token-1", "1d3nt1ty", "secret%3Dstate"];
+
+/// `ada:s3cr3t-pass`.
+const LOGIN: &str = "YWRhOnMzY3IzdC1wYXNz";
+
+/// Where a login comes from.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Nowhere,
+    Stdin(&'static str),
+    Environment,
+    /// The content of Helm's store.
+    Helm(&'static str),
+    /// The content of Docker's configuration.
+    Docker(&'static str),
+}
+
+#[test]
+fn every_login_is_found_in_helms_order_and_no_secret_shows() {
+    use Source::{Docker, Environment, Helm, Nowhere, Stdin};
+    let checkout = checkout("publish-login");
+    let basic = || Auth::Basic(LOGIN);
+    let bearer = |uses| Auth::Bearer { login: LOGIN, uses };
+    let identity = || Auth::Identity { token: "1d3nt1ty" };
+    let entry = r#"{"auths": {"HOST": {"auth": "YWRhOnMzY3IzdC1wYXNz"}}}"#;
+    for (auth, from, expected) in [
+        (basic(), Stdin("s3cr3t-pass\n"), None),
+        (basic(), Environment, None),
+        (basic(), Helm(entry), None),
+        (basic(), Docker(entry), None),
+        (basic(), Docker(r#"{"credHelpers": {"HOST": "good"}}"#), None),
+        (basic(), Docker(r#"{"auths": {"HOST": {}}, "credsStore": "good"}"#), None),
+        (bearer(usize::MAX), Stdin("s3cr3t-pass"), None),
+        // It expires again and again.
+        (bearer(5), Stdin("s3cr3t-pass"), None),
+        (identity(), Helm(r#"{"auths": {"HOST": {"auth": "YWRhOg==", "identitytoken": "1d3nt1ty"}}}"#), None),
+        (identity(), Docker(r#"{"credHelpers": {"HOST": "token"}}"#), None),
+        (basic(), Nowhere, Some("nobody is logged in: run `helm registry login ")),
+        (basic(), Helm("{}"), Some("nobody is logged in")),
+        (basic(), Docker(r#"{"credsStore": "empty"}"#), Some("nobody is logged in")),
+        (basic(), Stdin("other-s3cr3t-pass"), Some("it does not take the login from --username")),
+        (bearer(9), Stdin("other-s3cr3t-pass"), Some("it does not take the login from --username")),
+        (identity(), Stdin("s3cr3t-pass"), Some("it does not take the login from --username")),
+        (basic(), Docker(r#"{"credHelpers": {"HOST": "bad"}}"#), Some("`docker-credential-bad get` failed")),
+        (basic(), Docker(r#"{"credHelpers": {"HOST": "absent"}}"#), Some("cannot be run")),
+        (basic(), Docker(r#"{"auths": s3cr3t-pass"#), Some("it is not the JSON of such a file")),
+        (Auth::ReadOnly, Stdin("s3cr3t-pass"), Some("the login from --username may not write to oci://")),
+        (Auth::Unknown, Stdin("s3cr3t-pass"), Some("wants a login of a kind that is not known here (negotiate;")),
+        // A token that is good for nothing is not asked for for ever.
+        (bearer(0), Stdin("s3cr3t-pass"), Some("it does not take the login from --username")),
+    ] {
+        let what = format!("{auth:?} with {from:?}");
+        let registry = Registry::start(State { auth, place: Place::WithQuery, ..State::default() });
+        let output = with_login(&checkout, &registry, from);
+        match expected {
+            None => {
+                assert!(output.status.success(), "{what}: {}", stderr(&output));
+                assert!(registry.state().tags.contains_key(&(REPOSITORY.to_owned(), "0.1.0".to_owned())), "{what}");
+            }
+            Some(expected) => fails(&output, expected),
+        }
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
+        for secret in SECRETS {
+            assert!(!printed.contains(secret), "{what} shows {secret}: {printed}");
+        }
+    }
+}
+
+/// Publishes with a login from one place. The helpers lie on PATH.
+fn with_login(checkout: &Checkout, registry: &Registry, from: Source) -> Output {
+    let folder = checkout.path("target/logins");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, script) in [
+        ("good", r#"read host; echo "{\"Username\": \"ada\", \"Secret\": \"s3cr3t-pass\"}""#),
+        ("token", r#"read host; echo '{"Username": "<token>", "Secret": "1d3nt1ty"}'"#),
+        ("empty", "read host; echo credentials not found in native keychain; exit 1"),
+        ("bad", "read host; echo s3cr3t-pass; echo s3cr3t-pass >&2; exit 1"),
+    ] {
+        let path = folder.join(format!("docker-credential-{name}"));
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = command(checkout, &registry.host, &[]);
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", folder.display()));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let file = folder.join("config.json");
+    let mut input = "";
+    match from {
+        Source::Nowhere => {}
+        Source::Stdin(password) => {
+            command.args(["--username", "ada", "--password-stdin"]);
+            input = password;
+        }
+        Source::Environment => {
+            command.env("GORAX_MONITORING_REGISTRY_USERNAME", "ada");
+            command.env("GORAX_MONITORING_REGISTRY_PASSWORD", "s3cr3t-pass");
+        }
+        Source::Helm(text) => {
+            fs::write(&file, text.replace("HOST", &registry.host)).unwrap();
+            command.env("HELM_REGISTRY_CONFIG", &file);
+        }
+        Source::Docker(text) => {
+            fs::write(&file, text.replace("HOST", &registry.host)).unwrap();
+            command.env("DOCKER_CONFIG", &folder);
+        }
+    }
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_redirect_to_another_host_does_not_carry_the_login() {
+    let checkout = checkout("publish-redirect");
+    let store = Registry::start(State::default());
+    succeeds(&publish(&checkout, &store, &[]));
+    store.take_requests();
+    let registry = Registry::start(State { auth: Auth::Basic(LOGIN), ..State::default() });
+    {
+        let (mut ours, theirs) = (registry.state(), store.state());
+        (ours.blobs, ours.elsewhere) = (theirs.blobs.clone(), Some(store.host.clone()));
+    }
+    let output = with_login(&checkout, &registry, Source::Environment);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let seen = store.state().requests.clone();
+    assert!(!seen.is_empty() && seen.iter().all(|(_, authorization)| authorization.is_empty()), "{seen:?}");
+    assert!(registry.state().requests.iter().any(|(_, authorization)| authorization.contains(LOGIN)));
+}

@@ -1,0 +1,395 @@
+//! An OCI registry on loopback that keeps everything in memory and breaks as a test tells it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use helmpack::oci::{self, Manifest};
+
+/// What goes wrong with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nobody hears it.
+    Unheard,
+    /// The connection breaks after half of its body.
+    HalfRead,
+    /// It is done, and the answer never arrives.
+    Unanswered,
+    /// It is done, and half of the answer arrives.
+    HalfAnswered,
+    /// It is done, and the answer comes after this many milliseconds.
+    Slow(u64),
+    /// A status with a Retry-After header.
+    Status(u16, &'static str),
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    #[default]
+    Nobody,
+    /// `user:password` in base64.
+    Basic(&'static str),
+    /// A token for who shows this Authorization header; good for so many requests.
+    Bearer { login: &'static str, uses: usize },
+    /// A token for who shows this identity token.
+    Identity { token: &'static str },
+    /// Everybody may read and nobody write.
+    ReadOnly,
+    /// A kind of login that is not known to anybody.
+    Unknown,
+}
+
+/// Where a blob is to be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    #[default]
+    Absolute,
+    Relative,
+    WithQuery,
+    Missing,
+}
+
+/// The registry's content and its moods.
+#[derive(Default)]
+pub struct State {
+    pub auth: Auth,
+    pub place: Place,
+    /// It has the referrers API.
+    pub referrers: bool,
+    /// The number of the request that the fault hits, from 1, and whether it is the last one that anyone hears.
+    pub fault: Option<(usize, Fault)>,
+    pub dies: bool,
+    /// Claims another digest for all that it stores.
+    pub lies: bool,
+    /// Forgets this many blobs right before a manifest names them.
+    pub forgets: usize,
+    /// Someone else writes this under a tag, right before or right after we do.
+    pub rival: Option<(When, &'static str, Vec<u8>)>,
+    /// Redirects requests for blobs to this server.
+    pub elsewhere: Option<String>,
+    pub dead: bool,
+    pub blobs: BTreeMap<String, Vec<u8>>,
+    /// By repository and digest.
+    pub manifests: BTreeMap<(String, String), Vec<u8>>,
+    /// By repository and tag.
+    pub tags: BTreeMap<(String, String), String>,
+    /// Method and path of each request, with its Authorization header.
+    pub requests: Vec<(String, String)>,
+    /// How many tokens were given away, and how often the last one was used.
+    pub tokens: usize,
+    pub used: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    Before,
+    After,
+}
+
+/// A request, read to its end.
+struct Request {
+    method: String,
+    /// Without the query.
+    path: String,
+    query: String,
+    authorization: String,
+    body: Vec<u8>,
+}
+
+struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+pub struct Registry {
+    pub host: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl Registry {
+    pub fn start(state: State) -> Registry {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let registry = Registry { host: host.clone(), state: Arc::new(Mutex::new(state)) };
+        let state = registry.state.clone();
+        // The threads end with the test's process; every request in them is bounded by the client.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (state, host) = (state.clone(), host.clone());
+                std::thread::spawn(move || serve(stream, &state, &host));
+            }
+        });
+        registry
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Hears again, without faults.
+    pub fn mend(&self) {
+        let mut state = self.state();
+        (state.fault, state.dies, state.dead) = (None, false, false);
+    }
+
+    /// Method and path of each request so far, which are forgotten.
+    pub fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().requests).into_iter().map(|(request, _)| request).collect()
+    }
+}
+
+fn serve(mut stream: TcpStream, state: &Mutex<State>, host: &str) {
+    let lock = || state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let fault = {
+        let state = lock();
+        if state.dead {
+            let _ = stream.shutdown(Shutdown::Both);
+            return;
+        }
+        state.fault.filter(|(at, _)| *at == state.requests.len() + 1).map(|(_, fault)| fault)
+    };
+    let Ok(mut reader) = stream.try_clone().map(BufReader::new) else { return };
+    let Some(request) = read_request(&mut reader, fault) else {
+        let mut state = lock();
+        state.requests.push(("cut off".to_owned(), String::new()));
+        state.dead = state.dies;
+        return;
+    };
+    let answer = {
+        let mut state = lock();
+        let line = format!("{} {}", request.method, request.path);
+        state.requests.push((line, request.authorization.clone()));
+        state.dead = state.dies && fault.is_some();
+        match fault {
+            Some(Fault::Unheard) => return,
+            Some(Fault::Status(status, after)) => {
+                Answer { status, headers: vec![("retry-after", after.to_owned())], body: Vec::new() }
+            }
+            _ => state.answer(&request, host),
+        }
+    };
+    if let Some(Fault::Slow(milliseconds)) = fault {
+        std::thread::sleep(Duration::from_millis(milliseconds));
+    }
+    let headers: String = answer.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (status, length) = (answer.status, answer.body.len());
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n");
+    let mut text = head.into_bytes();
+    if request.method != "HEAD" {
+        text.extend(&answer.body);
+    }
+    match fault {
+        Some(Fault::Unanswered) => text.clear(),
+        Some(Fault::HalfAnswered) => text.truncate(text.len() / 2),
+        _ => {}
+    }
+    let _ = stream.write_all(&text);
+    let _ = stream.flush();
+}
+
+fn read_request(reader: &mut BufReader<TcpStream>, fault: Option<Fault>) -> Option<Request> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, target) = (words.next()?, words.next()?);
+    let (mut authorization, mut length) = (String::new(), 0);
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        let Some((name, value)) = header.trim().split_once(':') else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "authorization" => authorization = value.trim().to_owned(),
+            "content-length" => length = value.trim().parse().ok()?,
+            _ => {}
+        }
+    }
+    let mut body = vec![0; if fault == Some(Fault::HalfRead) { length / 2 } else { length }];
+    reader.read_exact(&mut body).ok()?;
+    if fault == Some(Fault::HalfRead) {
+        return None;
+    }
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    Some(Request { method, path: path.to_owned(), query: query.replace("%3A", ":"), authorization, body })
+}
+
+impl Answer {
+    fn empty(status: u16) -> Answer {
+        Answer { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    fn error(status: u16, code: &str, message: &str) -> Answer {
+        let body = format!("{{\"errors\":[{{\"code\":\"{code}\",\"message\":\"{message}\"}}]}}");
+        Answer { body: body.into_bytes(), ..Answer::empty(status) }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+impl State {
+    fn answer(&mut self, request: &Request, host: &str) -> Answer {
+        if request.path == "/token" {
+            return self.token(request);
+        }
+        if let Some(refusal) = self.refusal(request, host) {
+            return refusal;
+        }
+        let Some(path) = request.path.strip_prefix("/v2/") else { return Answer::empty(404) };
+        for (kind, mark) in [("uploads", "/blobs/uploads/"), ("blobs", "/blobs/"), ("manifests", "/manifests/")] {
+            if let Some((repository, rest)) = path.split_once(mark) {
+                return match kind {
+                    "uploads" => self.upload(request, repository, host),
+                    "blobs" => self.blob(&request.path, rest),
+                    _ => self.manifest(request, repository, rest),
+                };
+            }
+        }
+        match path.split_once("/referrers/") {
+            Some((repository, digest)) if self.referrers => self.listed(repository, digest),
+            _ => Answer::error(404, "NOT_FOUND", "page not found"),
+        }
+    }
+
+    /// What a request without the right login gets. The header that it came with is repeated, as careless servers do.
+    fn refusal(&mut self, request: &Request, host: &str) -> Option<Answer> {
+        let said = format!("not good: {}", request.authorization);
+        let refused =
+            |challenge: String| Some(Answer::error(401, "UNAUTHORIZED", &said).with("www-authenticate", challenge));
+        match self.auth.clone() {
+            Auth::Nobody => None,
+            Auth::ReadOnly if matches!(request.method.as_str(), "GET" | "HEAD") => None,
+            Auth::ReadOnly => Some(Answer::error(403, "DENIED", &said)),
+            Auth::Unknown => refused("Negotiate".to_owned()),
+            Auth::Basic(login) if request.authorization == format!("Basic {login}") => None,
+            Auth::Basic(_) => refused("Basic realm=\"a, b\"".to_owned()),
+            Auth::Bearer { .. } | Auth::Identity { .. } => {
+                let uses = if let Auth::Bearer { uses, .. } = self.auth { uses } else { usize::MAX };
+                if request.authorization == format!("Bearer token-{}", self.tokens) && self.used < uses {
+                    self.used += 1;
+                    return None;
+                }
+                let repository =
+                    request.path.trim_start_matches("/v2/").split("/manifests/").next().unwrap_or_default();
+                let scope = format!("repository:{repository}:pull");
+                refused(format!("Negotiate, Bearer realm=\"http://{host}/token\",service=\"s, t\",scope=\"{scope}\""))
+            }
+        }
+    }
+
+    fn token(&mut self, request: &Request) -> Answer {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let good = match &self.auth {
+            Auth::Bearer { login, .. } => request.authorization == format!("Basic {login}"),
+            Auth::Identity { token } => body.contains(&format!("refresh_token={token}")),
+            _ => false,
+        };
+        if !good {
+            return Answer::error(401, "UNAUTHORIZED", &format!("no: {} {body}", request.authorization));
+        }
+        (self.tokens, self.used) = (self.tokens + 1, 0);
+        let body = format!("{{\"token\":\"token-{}\"}}", self.tokens).into_bytes();
+        Answer { body, ..Answer::empty(200) }
+    }
+
+    fn blob(&self, path: &str, digest: &str) -> Answer {
+        match (self.blobs.get(digest), &self.elsewhere) {
+            (None, _) => Answer::error(404, "BLOB_UNKNOWN", "blob unknown"),
+            (Some(_), Some(server)) => Answer::empty(307).with("location", format!("http://{server}{path}")),
+            (Some(bytes), None) => Answer { body: bytes.clone(), ..Answer::empty(200) },
+        }
+    }
+
+    fn upload(&mut self, request: &Request, repository: &str, host: &str) -> Answer {
+        if request.method == "POST" {
+            let path = format!("/v2/{repository}/blobs/uploads/1");
+            let answer = Answer::empty(202);
+            return match self.place {
+                Place::Absolute => answer.with("location", format!("http://{host}{path}")),
+                Place::Relative => answer.with("location", path),
+                Place::WithQuery => answer.with("location", format!("{path}?_state=secret%3Dstate")),
+                Place::Missing => answer,
+            };
+        }
+        let digest = request.query.split('&').find_map(|pair| pair.strip_prefix("digest=")).unwrap_or_default();
+        if self.place == Place::WithQuery && !request.query.starts_with("_state=secret%3Dstate&") {
+            return Answer::error(404, "BLOB_UPLOAD_UNKNOWN", "unknown upload");
+        }
+        if oci::digest(&request.body) != digest {
+            return Answer::error(400, "DIGEST_INVALID", "digest invalid");
+        }
+        self.blobs.insert(digest.to_owned(), request.body.clone());
+        Answer::empty(201).with("docker-content-digest", self.claimed(digest))
+    }
+
+    fn claimed(&self, digest: &str) -> String {
+        if self.lies { oci::digest(b"other") } else { digest.to_owned() }
+    }
+
+    fn manifest(&mut self, request: &Request, repository: &str, reference: &str) -> Answer {
+        let key = |version: &str| (repository.to_owned(), version.to_owned());
+        if request.method == "PUT" {
+            return self.put(request, repository, reference);
+        }
+        let digest = self.tags.get(&key(reference)).map_or(reference, String::as_str);
+        match self.manifests.get(&key(digest)) {
+            Some(bytes) => {
+                Answer { body: bytes.clone(), ..Answer::empty(200) }.with("docker-content-digest", self.claimed(digest))
+            }
+            None => Answer::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
+        }
+    }
+
+    fn put(&mut self, request: &Request, repository: &str, reference: &str) -> Answer {
+        let digest = oci::digest(&request.body);
+        let manifest = Manifest::parse(&request.body).ok();
+        if self.forgets > 0 && manifest.is_some() {
+            self.forgets -= 1;
+            self.blobs.clear();
+        }
+        // An index names manifests, a manifest blobs; what is named must be there.
+        let named: BTreeSet<&String> =
+            manifest.iter().flat_map(|m| m.layers.iter().chain([&m.config])).map(|d| &d.digest).collect();
+        if named.iter().any(|digest| !self.blobs.contains_key(*digest)) {
+            return Answer::error(404, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry");
+        }
+        self.manifests.insert((repository.to_owned(), digest.clone()), request.body.clone());
+        if !reference.starts_with("sha256:") {
+            self.tags.insert((repository.to_owned(), reference.to_owned()), digest.clone());
+        }
+        let now = |when: When, tag: &str| (when == When::After) == (tag == reference);
+        if let Some((_, tag, theirs)) = self.rival.clone().filter(|(when, tag, _)| now(*when, tag)) {
+            let digest = oci::digest(&theirs);
+            self.manifests.insert((repository.to_owned(), digest.clone()), theirs);
+            self.tags.insert((repository.to_owned(), tag.to_owned()), digest);
+        }
+        let answer = Answer::empty(201).with("docker-content-digest", self.claimed(&digest));
+        match manifest.and_then(|manifest| manifest.subject) {
+            Some(subject) if self.referrers => answer.with("oci-subject", subject.digest),
+            _ => answer,
+        }
+    }
+
+    fn listed(&self, repository: &str, digest: &str) -> Answer {
+        let refers = |bytes: &&Vec<u8>| {
+            Manifest::parse(bytes)
+                .is_ok_and(|manifest| manifest.subject.is_some_and(|subject| subject.digest == digest))
+        };
+        let here = self.manifests.iter().filter(|((place, _), _)| place == repository).map(|(_, bytes)| bytes);
+        let entries: Vec<String> = here
+            .filter(refers)
+            .map(|bytes| {
+                format!("{{\"mediaType\":\"m\",\"digest\":\"{}\",\"size\":{}}}", oci::digest(bytes), bytes.len())
+            })
+            .collect();
+        Answer {
+            body: format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", entries.join(",")).into(),
+            ..Answer::empty(200)
+        }
+    }
+}
