@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use helmpack::chart::Chart;
 
 use crate::dependency;
 use crate::http;
 use crate::model::Model;
+use crate::registry::Secret;
 use crate::sources::Sources;
 use crate::tools;
 
@@ -212,6 +213,9 @@ pub struct Registry {
     /// The user [default: $GORAX_MONITORING_REGISTRY_USERNAME, else Helm's login, else Docker's]
     #[arg(long, value_name = "NAME")]
     pub username: Option<String>,
+    /// The password, once it was read; never an argument, which every user of the machine could see
+    #[arg(skip)]
+    pub password: Option<Secret>,
     /// Read the password or token from stdin [default: $GORAX_MONITORING_REGISTRY_PASSWORD]
     #[arg(long)]
     pub password_stdin: bool,
@@ -231,11 +235,28 @@ pub struct Registry {
 
 impl Default for Registry {
     fn default() -> Registry {
-        Registry { username: None, password_stdin: false, plain_http: false, ca_file: None, timeout: 60, retries: 3 }
+        Registry {
+            username: None,
+            password: None,
+            password_stdin: false,
+            plain_http: false,
+            ca_file: None,
+            timeout: 60,
+            retries: 3,
+        }
     }
 }
 
 impl Registry {
+    /// Reads the password, where stdin is said to bring one.
+    pub fn read_password(&mut self) -> Result<()> {
+        if self.password_stdin {
+            let password = std::io::read_to_string(std::io::stdin()).context("reading the password from stdin")?;
+            self.password = Some(Secret::new(password.trim_end_matches(['\r', '\n'])));
+        }
+        Ok(())
+    }
+
     /// How the HTTP client is to behave.
     pub fn settings(&self) -> Result<http::Settings> {
         let timeout = Duration::from_secs(self.timeout);

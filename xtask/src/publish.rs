@@ -1,8 +1,8 @@
 //! `cargo xtask publish`: dist/ → an OCI registry. Everything that is there is asked for first, then what lacks is sent,
 //! the version's tag last.
 
-mod plan;
-mod release;
+pub mod plan;
+pub mod release;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -27,7 +27,7 @@ use release::{Referrer, Release};
 const RECEIPT: &str = "publish.json";
 
 impl flags::Publish {
-    pub fn run(self, root: &Path) -> Result<()> {
+    pub fn run(mut self, root: &Path) -> Result<()> {
         let folder = match &self.input {
             Some(folder) => {
                 std::path::absolute(folder).with_context(|| format!("resolving --input {}", folder.display()))?
@@ -46,6 +46,7 @@ impl flags::Publish {
         let repositories: Vec<Repository> =
             releases.iter().map(|release| release.reference.repository.clone()).collect();
         let access = if self.dry_run { Access::Pull } else { Access::Push };
+        self.registry.read_password()?;
         let clients = Client::open(&repositories, &self.registry, access)?;
         let mut plans = Vec::new();
         for (release, client) in releases.iter().zip(&clients) {
@@ -114,7 +115,7 @@ fn lines(reasons: &[impl Display]) -> String {
 }
 
 /// Asks what the registry has of a release.
-fn look(client: &Client, release: &Release) -> Result<Seen> {
+pub fn look(client: &Client, release: &Release) -> Result<Seen> {
     let mut seen = Seen { tag: client.manifest(&release.reference.version)?, ..Seen::default() };
     let digest = release.chart.digest();
     seen.manifest = seen.tag.as_deref() == Some(&release.chart.manifest) || client.manifest(&digest)?.is_some();
@@ -136,7 +137,8 @@ fn look(client: &Client, release: &Release) -> Result<Seen> {
     Ok(seen)
 }
 
-fn send(client: &Client, release: &Release, steps: &[Step<'_>]) -> Result<()> {
+/// Sends what lacks.
+pub fn send(client: &Client, release: &Release, steps: &[Step<'_>]) -> Result<()> {
     for step in steps {
         match step {
             Step::Blob(blob) => client.upload(blob)?,

@@ -16,6 +16,7 @@ mod overrides;
 mod pitfalls;
 mod pods;
 mod prometheus;
+mod publish;
 mod relabel;
 mod releases;
 mod rendered;
@@ -209,6 +210,7 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         network::cases(),
         releases::cases(context),
         index::cases(),
+        publish::cases(),
         sign::cases(),
         workflows::cases(),
         dashboards::cases(),

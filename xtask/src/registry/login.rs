@@ -3,10 +3,10 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 
 use super::Secret;
@@ -69,24 +69,18 @@ fn given(flags: &flags::Registry, variable: &impl Fn(&str) -> Option<OsString>) 
     let (username, source) = match (&flags.username, text(USERNAME)) {
         (Some(username), _) => (username.clone(), "--username"),
         (None, Some(username)) => (username, USERNAME),
-        (None, None) if flags.password_stdin || text(PASSWORD).is_some() => {
+        (None, None) if flags.password.is_some() || text(PASSWORD).is_some() => {
             bail!(Usage(format!("there is a password and no user; give --username or {USERNAME}")))
         }
         (None, None) => return Ok(None),
     };
-    let password = if flags.password_stdin {
-        let mut password = String::new();
-        std::io::stdin().read_to_string(&mut password).context("reading the password from stdin")?;
-        password.trim_end_matches(['\r', '\n']).to_owned()
-    } else {
-        text(PASSWORD).unwrap_or_default()
-    };
-    if password.is_empty() {
+    let password = flags.password.clone().unwrap_or_else(|| Secret::new(text(PASSWORD).unwrap_or_default()));
+    if password.expose().is_empty() {
         bail!(Usage(format!(
             "{username} has no password; write it into stdin with --password-stdin, or set {PASSWORD}"
         )));
     }
-    let credential = Credential::Password { username, password: Secret::new(password) };
+    let credential = Credential::Password { username, password };
     Ok(Some(Login { credential, source: source.to_owned() }))
 }
 
