@@ -15,7 +15,9 @@ pub fn refusals(record: &Record, changelog: &str, tags: &[String], editions: &[E
     let mut reasons = Vec::new();
     let version = &record.version;
     if record.clean_commit().is_none() {
-        reasons.push("it holds changes that no commit has; commit them, then `cargo xtask package`".to_owned());
+        reasons.push(
+            "no commit is recorded that holds all of it; commit what changed, then `cargo xtask package`".to_owned(),
+        );
     }
     match changelog::released(changelog, version) {
         Ok(Some(_)) => {}
@@ -92,8 +94,8 @@ mod tests {
     fn each_thing_that_is_wrong_is_a_reason() {
         let unpinned = vec![Dependency { pinned: false, ..record().dependencies.remove(0) }];
         for (record, tags, expected) in [
-            (Record { dirty: Some(true), ..record() }, &[][..], "no commit has"),
-            (Record { dirty: None, ..record() }, &[], "no commit has"),
+            (Record { dirty: Some(true), ..record() }, &[][..], "no commit is recorded"),
+            (Record { dirty: None, ..record() }, &[], "no commit is recorded"),
             (Record { version: "1.1.0".to_owned(), ..record() }, &[], "no heading `## [1.1.0]"),
             (record(), &["v1.1.0"], "has the tag v1.1.0, and its version is 1.0.0"),
             (Record { dependencies: unpinned.clone(), ..record() }, &[], "another stack 2.0.0"),

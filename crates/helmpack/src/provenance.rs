@@ -7,7 +7,7 @@ use crate::chart::Chart;
 
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n";
 const SIGNATURE: &str = "\n-----BEGIN PGP SIGNATURE-----\n";
-const END: &str = "-----END PGP SIGNATURE-----";
+const END: &str = "\n-----END PGP SIGNATURE-----";
 
 /// The text that is signed: the metadata, a YAML document's end, and the archive's sha256 (hex) under its file name.
 pub fn message(chart: &Chart, sha256: &str) -> Result<String> {
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn the_text_is_read_as_it_was_before_it_was_signed() {
-        let of = |body: &str| format!("{BEGIN}{body}{SIGNATURE}\niQ==\n=ab\n{END}\n").into_bytes();
+        let of = |body: &str| format!("{BEGIN}{body}{SIGNATURE}\niQ==\n=ab{END}\n").into_bytes();
         assert_eq!(cleartext(&of("a\n- - b\n...")).unwrap(), "a\n- b\n...\n");
         let whole = of("a");
         let cut = |at: usize| cleartext(&whole[..at]).unwrap_err().to_string();

@@ -30,7 +30,7 @@ fn what_was_packed_is_taken_as_a_folder_and_each_archive_by_itself() {
     let checkout = packed("verified");
     let output = checkout.run(&["verify"]);
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
-    assert!(stdout(&output).ends_with("files as packed\n"), "{}", stdout(&output));
+    assert!(stdout(&output).contains(" files as packed\n"), "{}", stdout(&output));
     for (name, path) in dist(&checkout).into_iter().filter(|(name, _)| name.ends_with(".tgz")) {
         let output = checkout.run(&["verify", path.to_str().unwrap()]);
         assert!(output.status.success(), "{name}: {}", stdout(&output));
