@@ -5,6 +5,7 @@
 mod alertmanager;
 mod dashboards;
 mod exporters;
+mod folders;
 mod full;
 mod helm;
 mod hooks;
@@ -204,6 +205,7 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         worker_probe::cases(),
         targets::cases(),
         full::cases(context),
+        folders::cases(context),
         hooks::cases(context),
         notes::cases(context),
         notifications::cases(context),
