@@ -6,8 +6,8 @@ use super::super::rendered::Rendered;
 use super::super::{Case, Context, Subject};
 use crate::tools::Tool;
 
-/// Values below `notifications.`, and a part of the message; the schema refuses the last six.
-const MISTAKES: [(&str, &str); 17] = [
+/// Values below `notifications.`, and a part of the message; the schema refuses the last seven.
+const MISTAKES: [(&str, &str); 18] = [
     (
         "receivers.slack.enabled=true,receivers.slack.secretKey=",
         "set notifications.receivers.slack.secretKey to the key",
@@ -41,6 +41,7 @@ const MISTAKES: [(&str, &str); 17] = [
     ("receivers.slack.secretKey=a/b", "secretKey"),
     ("receivers.webhook.url=https://user:password@example.org", "url"),
     ("groupInterval=0s", "groupInterval"),
+    ("alerts.labels.family=mine", "family"),
 ];
 
 /// The same mistakes where the schema is not asked.
