@@ -2,6 +2,7 @@
 //! written or compared.
 
 pub mod alert_sources;
+pub mod look_back;
 pub mod readme;
 mod sample;
 pub mod schema;
@@ -56,6 +57,7 @@ pub fn generate(sources: &Sources, model: &Model) -> Result<Files> {
     files.insert("Chart.lock".to_owned(), lock(model)?.into_bytes());
     files.insert("README.md".to_owned(), readme::render(sources, model)?.into_bytes());
     files.insert("files/alert-sources.yaml".to_owned(), alert_sources::render(model)?.into_bytes());
+    files.insert("files/look-back.yaml".to_owned(), look_back::render(model)?.into_bytes());
     let rules = model.rules.iter().map(|file| (file.path.as_str(), "rules"));
     let dashboards = model.dashboards.iter().map(|dashboard| (dashboard.path.as_str(), "dashboards"));
     for (path, folder) in rules.chain(dashboards) {

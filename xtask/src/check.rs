@@ -5,6 +5,7 @@ mod chart;
 pub mod coverage;
 mod dashboards;
 mod foreign;
+pub mod retention;
 mod runbooks;
 mod values;
 
@@ -49,8 +50,8 @@ fn own(root: &Path, metrics: &[PathBuf]) -> Result<(Vec<Finding>, String)> {
 
 /// Everything that is wrong with sources that could be parsed.
 pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
-    let fragments = model.values.base.iter().chain(model.values.profiles.values().flatten());
-    let settings = settings(fragments.map(|fragment| &fragment.values));
+    let profiles = model.values.profiles.values().flatten().map(|fragment| &fragment.values);
+    let settings = settings(&model.values.with(&[]), profiles);
     let house = dashboards::of_this_house(model);
     let mut findings = checks::run_beside(&model.rules, &model.dashboards, &[], &model.contract, &settings, house);
     findings.extend(alerts::check(sources, model));
@@ -58,19 +59,23 @@ pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
     findings.extend(runbooks::check(sources, model, &settings));
     findings.extend(dashboards::check(sources, model));
     findings.extend(chart::check(sources, model));
+    findings.extend(retention::check(model));
     findings.extend(values::check(model));
     findings.sort();
     findings
 }
 
-/// What the chart's values say of the Prometheus that will run the rules: of all profiles, the slowest evaluation and the
-/// shortest retention.
-fn settings<'a>(values: impl Iterator<Item = &'a Value> + Clone) -> Settings {
-    let specs = values.map(|values| &values["kube-prometheus-stack"]["prometheus"]["prometheusSpec"]);
-    let all = |key: &'static str| specs.clone().filter_map(move |spec| seconds(spec[key].as_str()?));
+/// What the chart's values say of the Prometheus that will run the rules: the slowest evaluation of all profiles, and the
+/// base's retention. A profile that keeps samples for less must do without the rules that look back further.
+fn settings<'a>(base: &'a Value, profiles: impl Iterator<Item = &'a Value>) -> Settings {
+    let spec = |values: &'a Value| &values["kube-prometheus-stack"]["prometheus"]["prometheusSpec"];
+    let of = |values: &'a Value, key: &str| seconds(spec(values)[key].as_str()?);
     Settings {
-        evaluation_interval: all("evaluationInterval").reduce(f64::max),
-        retention: all("retention").reduce(f64::min),
+        evaluation_interval: profiles
+            .chain([base])
+            .filter_map(|values| of(values, "evaluationInterval"))
+            .reduce(f64::max),
+        retention: of(base, "retention"),
     }
 }
 
@@ -88,11 +93,11 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_shortest_retention_of_all_profiles_counts() {
+    fn the_slowest_evaluation_and_the_base_s_retention_count() {
         let of = |spec: Value| json!({"kube-prometheus-stack": {"prometheus": {"prometheusSpec": spec}}});
-        let values =
-            [of(json!({"retention": "15d", "evaluationInterval": "15s"})), of(json!({"retention": "2d"})), json!({})];
-        let settings = settings(values.iter());
-        assert_eq!((settings.evaluation_interval, settings.retention), (Some(15.0), Some(2.0 * 86_400.0)));
+        let base = of(json!({"retention": "15d", "evaluationInterval": "15s"}));
+        let profiles = [of(json!({"retention": "2d", "evaluationInterval": "30s"})), json!({})];
+        let settings = settings(&base, profiles.iter());
+        assert_eq!((settings.evaluation_interval, settings.retention), (Some(30.0), Some(15.0 * 86_400.0)));
     }
 }

@@ -16,6 +16,7 @@ pub mod exposition;
 pub mod finding;
 pub mod infer;
 mod lines;
+pub mod look_back;
 pub mod mark;
 pub mod needs;
 mod outline;

@@ -73,6 +73,22 @@ impl Values {
         let schema = parse_map(sources, "values/schema.yaml").map_err(|finding| findings.push(finding)).ok()?;
         Some(Values { base, profiles, schema: schema.1 })
     }
+
+    /// What an installation with these further fragments has: as Helm, maps are merged, everything else is replaced.
+    pub fn with(&self, fragments: &[Fragment]) -> Value {
+        let mut merged = Value::Null;
+        self.base.iter().chain(fragments).for_each(|fragment| merge(&mut merged, &fragment.values));
+        merged
+    }
+}
+
+fn merge(below: &mut Value, above: &Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            above.iter().for_each(|(key, value)| merge(below.entry(key).or_insert(Value::Null), value));
+        }
+        (below, above) => *below = above.clone(),
+    }
 }
 
 impl Fragment {

@@ -5,11 +5,12 @@
 //! what happens between is never seen. `query/beyond-retention`: a query of samples that are deleted already.
 //! `query/irate`: a rule that decides by two samples only.
 
-use promql_parser::parser::{Expr, Offset, SubqueryExpr};
+use promql_parser::parser::{Expr, SubqueryExpr};
 
 use super::{Purpose, Query, Settings};
 use crate::finding::Finding;
 use crate::infer::{Arm, Node, World, quote};
+use crate::look_back::{duration, look_back};
 
 /// A rate needs two samples, and four let it bear a scrape that failed.
 const NEEDED: f64 = 2.0;
@@ -159,7 +160,7 @@ fn rate_of_interval(query: &Query<'_>, expr: &str) -> Option<Finding> {
 
 fn beyond_retention(settings: &Settings, query: &Query<'_>) -> Option<Finding> {
     let retention = settings.retention?;
-    let farthest = reach(query.node.expr);
+    let farthest = look_back(query.node.expr);
     (farthest > retention).then(|| {
         let message =
             format!("the query looks {} back, and samples are kept for {}", duration(farthest), duration(retention));
@@ -169,27 +170,6 @@ fn beyond_retention(settings: &Settings, query: &Query<'_>) -> Option<Finding> {
     })
 }
 
-/// How far an expression looks back, in seconds.
-fn reach(expr: &Expr) -> f64 {
-    let offset = |offset: &Option<Offset>| match offset {
-        Some(Offset::Pos(back)) => back.as_secs_f64(),
-        _ => 0.0,
-    };
-    match expr {
-        Expr::VectorSelector(selector) => offset(&selector.offset),
-        Expr::MatrixSelector(matrix) => offset(&matrix.vs.offset) + matrix.range.as_secs_f64(),
-        Expr::Subquery(subquery) => offset(&subquery.offset) + subquery.range.as_secs_f64() + reach(&subquery.expr),
-        Expr::Paren(paren) => reach(&paren.expr),
-        Expr::Unary(unary) => reach(&unary.expr),
-        Expr::Binary(binary) => reach(&binary.lhs).max(reach(&binary.rhs)),
-        Expr::Aggregate(aggregate) => {
-            aggregate.param.as_ref().map_or(0.0, |param| reach(param)).max(reach(&aggregate.expr))
-        }
-        Expr::Call(call) => call.args.args.iter().map(|argument| reach(argument)).fold(0.0, f64::max),
-        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => 0.0,
-    }
-}
-
 fn irate(query: &Query<'_>) -> Option<Finding> {
     let nodes = query.node.walk();
     let call = nodes.into_iter().find(|node| matches!(node.expr, Expr::Call(call) if call.func.name == "irate"))?;
@@ -197,20 +177,9 @@ fn irate(query: &Query<'_>) -> Option<Finding> {
     Some(query.error("query/irate", message).warning().help("use `rate`; `irate` is for looking closely at a graph"))
 }
 
-/// Seconds as Prometheus writes them: `90s`, `5m`, `1h`.
-pub(super) fn duration(seconds: f64) -> String {
-    let units = [(86_400.0, "d"), (3600.0, "h"), (60.0, "m")];
-    match units.iter().find(|(unit, _)| seconds > 0.0 && seconds % unit == 0.0) {
-        Some((unit, name)) => format!("{}{name}", seconds / unit),
-        None if seconds.fract() == 0.0 => format!("{seconds}s"),
-        None => format!("{}ms", (seconds * 1000.0).round()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{finds, of_alert, of_board, of_file};
-    use super::*;
 
     #[test]
     fn a_range_holds_enough_samples() {
@@ -256,20 +225,6 @@ mod tests {
     }
 
     #[test]
-    fn samples_that_are_deleted_are_not_asked_for() {
-        for (expr, days) in [
-            ("a offset 2d", 2.0),
-            ("max_over_time(rate(a[1d] offset 1d)[3d:1h] offset 1d)", 6.0),
-            ("a / a offset -1d", 0.0),
-            ("quantile(scalar(a offset 1d), b)", 1.0),
-        ] {
-            assert_eq!(reach(&crate::query::parse_expr(expr).unwrap()), days * 86_400.0, "{expr}");
-        }
-        finds("requests_total offset 60d > 0", &["query/beyond-retention"]);
-        finds("requests_total offset 14d > 0", &[]);
-    }
-
-    #[test]
     fn a_rule_does_not_decide_by_two_samples() {
         finds("irate(requests_total[5m]) > 1", &["query/irate"]);
         assert_eq!(of_board("irate(requests_total[$__rate_interval])"), [""; 0]);
@@ -285,8 +240,8 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_short() {
-        let texts = [90.0, 300.0, 7200.0, 1_296_000.0, 0.5].map(duration);
-        assert_eq!(texts, ["90s", "5m", "2h", "15d", "500ms"]);
+    fn samples_that_are_deleted_are_not_asked_for() {
+        finds("requests_total offset 60d > 0", &["query/beyond-retention"]);
+        finds("requests_total offset 14d > 0", &[]);
     }
 }

@@ -4,10 +4,10 @@
 use promql_parser::parser::Expr;
 
 use super::condition::conditions;
-use super::range::duration;
 use super::{Query, Settings};
 use crate::finding::Finding;
 use crate::infer::{Node, World};
+use crate::look_back::duration;
 use crate::query::{metric_name, seconds};
 
 /// For how long an instant query takes the last sample, as long as nothing newer is there. Prometheus' default.
