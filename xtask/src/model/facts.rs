@@ -31,8 +31,11 @@ pub struct Facts {
     /// Its dashboards: uid and title.
     pub dashboards: BTreeMap<String, String>,
     /// By kind, every field of `spec` with its type.
-    pub resources: BTreeMap<String, BTreeMap<String, String>>,
+    pub resources: BTreeMap<String, Fields>,
 }
+
+/// The fields of a kind by path, such as `spec.endpoints[].port`, each with its type.
+pub type Fields = BTreeMap<String, String>;
 
 /// Where the facts of one dependency's version are kept.
 pub fn path(name: &str, version: &str) -> String {

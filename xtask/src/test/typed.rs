@@ -8,26 +8,30 @@ use serde_yaml::Value;
 
 use super::rendered::{Rendered, text_at};
 use crate::model::Model;
+use crate::model::facts::Fields;
 
 /// Checks every object of a kind that the facts know.
 pub(super) fn check(model: &Model, rendered: &Rendered) -> Result<()> {
+    model.facts.iter().try_for_each(|facts| fields(&facts.resources, rendered))
+}
+
+/// Checks every object of these kinds, of which there must be some.
+pub(super) fn fields(kinds: &BTreeMap<String, Fields>, rendered: &Rendered) -> Result<()> {
     let mut problems = Vec::new();
     let mut checked = 0;
-    for facts in &model.facts {
-        for (kind, fields) in &facts.resources {
-            for object in rendered.of_kind(kind) {
-                let name = format!("{kind} {}", text_at(&object["metadata"], "name"));
-                compare(fields, "spec", &object["spec"], &name, &mut problems);
-                checked += 1;
-            }
+    for (kind, fields) in kinds {
+        for object in rendered.of_kind(kind) {
+            let name = format!("{kind} {}", text_at(&object["metadata"], "name"));
+            compare(fields, "spec", &object["spec"], &name, &mut problems);
+            checked += 1;
         }
     }
     ensure!(problems.is_empty(), "{}", problems.join("\n"));
-    ensure!(checked > 0, "no facts describe any rendered object");
+    ensure!(checked > 0, "no rendered object is described");
     Ok(())
 }
 
-fn compare(fields: &BTreeMap<String, String>, path: &str, value: &Value, name: &str, problems: &mut Vec<String>) {
+fn compare(fields: &Fields, path: &str, value: &Value, name: &str, problems: &mut Vec<String>) {
     // A definition cannot say that a route holds routes; the operator reads them as it reads the first.
     let path = if path == "spec.route.routes[]" { "spec.route" } else { path };
     let Some(kind) = fields.get(path).map(String::as_str) else {

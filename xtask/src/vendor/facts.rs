@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::contents_sha256;
 use crate::dependency::{self, Archive};
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Fields};
 use crate::model::images;
 
 /// The kinds of custom resources that our templates render.
@@ -32,7 +32,7 @@ pub fn derive(archive: &Archive) -> Result<String> {
         images: chart.images(),
         alerts: alerts(&files),
         dashboards: dashboards(&files),
-        resources: resources(&files)?,
+        resources: resources(&files, &KINDS)?,
     };
     let header = "# Made by `cargo xtask vendor` from the dependency's archive; do not edit.\n";
     Ok(header.to_owned() + &helmpack::yaml::write(&serde_json::to_value(facts).context("writing facts")?))
@@ -110,7 +110,9 @@ impl Tree {
 
 fn types(value: &Value) -> Value {
     match value {
-        Value::Object(map) if !map.is_empty() => map.iter().map(|(key, value)| (key.clone(), types(value))).collect(),
+        Value::Object(map) if !map.is_empty() => {
+            map.iter().map(|(key, value)| (key.clone(), type_of(key, value))).collect()
+        }
         // An empty map or null is a place for whatever the user brings.
         Value::Object(_) | Value::Null => Value::from("any"),
         Value::Array(_) => Value::from("list"),
@@ -118,6 +120,11 @@ fn types(value: &Value) -> Value {
         Value::Number(_) => Value::from("number"),
         Value::String(_) => Value::from("string"),
     }
+}
+
+/// A map with a file's name, such as `grafana.ini`, becomes that file: it takes whatever the program reads from it.
+fn type_of(key: &str, value: &Value) -> Value {
+    if key.contains('.') && value.is_object() { Value::from("any") } else { types(value) }
 }
 
 /// Adds a path that a template reads; below a leaf everything is known already.
@@ -188,18 +195,18 @@ fn dashboards(files: &Files) -> BTreeMap<String, String> {
     boards.filter_map(|(_, text)| Some((last(&text, "uid")?, last(&text, "title")?))).collect()
 }
 
-/// The fields of the custom resources that we render, from the definitions in `crds/`.
-fn resources(files: &Files) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+/// The fields of custom resources of these kinds, from the definitions in `crds/`.
+pub fn resources(files: &Files, kinds: &[&str]) -> Result<BTreeMap<String, Fields>> {
     let mut resources = BTreeMap::new();
     for (path, bytes) in files.iter().filter(|(path, _)| path.starts_with("crds/") || path.contains("/crds/")) {
         let text = String::from_utf8_lossy(bytes);
         // Parsing all definitions takes seconds; those of other kinds are told by their text.
-        if !KINDS.iter().any(|kind| text.contains(&format!("kind: {kind}\n"))) {
+        if !kinds.iter().any(|kind| text.contains(&format!("kind: {kind}\n"))) {
             continue;
         }
         for document in serde_yaml::Deserializer::from_str(&text) {
             let definition = Value::deserialize(document).with_context(|| format!("reading its {path}"))?;
-            let Some(kind) = definition["spec"]["names"]["kind"].as_str().filter(|kind| KINDS.contains(kind)) else {
+            let Some(kind) = definition["spec"]["names"]["kind"].as_str().filter(|kind| kinds.contains(kind)) else {
                 continue;
             };
             let versions = definition["spec"]["versions"].as_array();
@@ -254,7 +261,7 @@ mod tests {
             ),
             (
                 "values.yaml",
-                "a: {b: 1, open: {}}\nimage: {registry: r.io, repository: x/y, tag: ''}\nkid: {own: true}\n",
+                "a: {b: 1, open: {}, demo.ini: {log: {level: 1}}}\nimage: {registry: r.io, repository: x/y, tag: ''}\nkid: {own: true}\n",
             ),
             ("templates/t.yaml", "{{ .Values.a.hidden }} {{ $.Values.top.deep }}\n    - alert: DemoDown\n"),
             ("templates/dashboards/d.yaml", "{\"panels\":[{\"title\":\"p\"}],\"title\":\"Demo\",\"uid\":\"demo\"}"),
@@ -273,7 +280,7 @@ mod tests {
         let files = files();
         let chart = Tree::read(&files).unwrap();
         let expected = json!({
-            "a": {"b": "number", "hidden": "any", "open": "any"},
+            "a": {"b": "number", "demo.ini": "any", "hidden": "any", "open": "any"},
             "enabled": "any",
             "global": "any",
             "image": {"registry": "string", "repository": "string", "tag": "string"},
@@ -285,7 +292,7 @@ mod tests {
         assert_eq!(chart.images(), images.map(|(path, image)| (path.to_owned(), image.to_owned())).into());
         assert_eq!(alerts(&files), ["DemoDown".to_owned()].into());
         assert_eq!(dashboards(&files), [("demo".to_owned(), "Demo".to_owned())].into());
-        let fields = &resources(&files).unwrap()["ServiceMonitor"];
+        let fields = &resources(&files, &KINDS).unwrap()["ServiceMonitor"];
         assert_eq!(fields["spec.list[].port"], "int-or-string");
         let unused = ["spec.awsSDConfigs", "spec.receivers[].snsConfigs", "spec.receivers[].slackConfigs[].httpConfig"];
         assert!(unused.into_iter().all(is_unused) && !is_unused("spec.receivers[].slackConfigs"));
