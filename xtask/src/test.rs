@@ -3,6 +3,7 @@
 //! counted.
 
 mod alertmanager;
+mod availability;
 mod dashboards;
 mod exporters;
 mod folders;
@@ -16,6 +17,8 @@ mod notifications;
 mod overrides;
 mod pitfalls;
 mod pods;
+mod policies;
+mod profiles;
 mod prometheus;
 mod publish;
 mod relabel;
@@ -25,6 +28,7 @@ mod scrape_configs;
 mod server;
 mod sign;
 mod sources;
+mod stack_values;
 mod targets;
 mod typed;
 mod wiring;
@@ -121,13 +125,6 @@ impl Context {
         Ok(Context { root: root.to_owned(), sources, model, generated, archive, full, shell, temporary, tools })
     }
 
-    /// The list of the addon edition's images.
-    fn images(&self) -> Result<String> {
-        let (_, files) = helmpack::archive::unpack(&std::fs::read(&self.archive).context("reading the archive")?)?;
-        let chart = Chart::parse(&String::from_utf8_lossy(files.get("Chart.yaml").context("there is no Chart.yaml")?))?;
-        Ok(package::images::list(&package::images::of(&chart, &files)?))
-    }
-
     /// The path of a tool that the case has declared.
     fn tool(&self, tool: Tool) -> Result<&Path> {
         match self.tools.iter().find(|(known, _)| *known == tool) {
@@ -143,6 +140,13 @@ impl Context {
             missing.filter_map(|(tool, found)| Some(format!("{}: {}", tool.name, found.as_ref().err()?))).collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
+}
+
+/// The list of an archive's images.
+fn images(archive: &Path) -> Result<String> {
+    let (_, files) = helmpack::archive::unpack(&std::fs::read(archive).context("reading the archive")?)?;
+    let chart = Chart::parse(&String::from_utf8_lossy(files.get("Chart.yaml").context("there is no Chart.yaml")?))?;
+    Ok(package::images::list(&package::images::of(&chart, &files)?))
 }
 
 #[derive(Default)]
@@ -206,6 +210,9 @@ fn run_cases(context: &Context, require_tools: bool, tally: &mut Tally) {
         targets::cases(),
         full::cases(context),
         folders::cases(context),
+        profiles::cases(context),
+        stack_values::cases(context),
+        policies::cases(context),
         hooks::cases(context),
         notes::cases(context),
         notifications::cases(context),

@@ -17,8 +17,10 @@ pub(super) fn check(model: &Model) -> Vec<Finding> {
             findings.extend(dependencys(model, fragment));
         }
     }
-    for fragment in profiles {
-        if let Some(base) = model.values.base.iter().find(|base| base.owner == fragment.owner) {
+    // Profiles are used together, so one must not take away what another has.
+    let below: Vec<&Fragment> = model.values.base.iter().chain(profiles.clone()).collect();
+    for (number, fragment) in (model.values.base.len()..).zip(profiles) {
+        for base in below[..number].iter().filter(|base| base.owner == fragment.owner) {
             dropped_entries(base, fragment, &base.values, &fragment.values, &mut Vec::new(), &mut findings);
         }
     }
@@ -183,5 +185,21 @@ mod tests {
         dropped_entries(&base, &profile, &base.values, &profile.values, &mut Vec::new(), &mut findings);
         assert_eq!(findings.len(), 1);
         assert!(findings[0].message.starts_with("`a.list` drops \"x\""), "{}", findings[0]);
+    }
+
+    #[test]
+    fn a_profile_that_drops_what_another_has_is_named() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut model = Model::parse(&crate::sources::Sources::read(root).unwrap()).unwrap();
+        assert_eq!(check(&model), []);
+        let list = json!({"kube-prometheus-stack": {"prometheus": {"prometheusSpec": {"remoteWrite": [{"url": "http://x"}]}}}});
+        let mut fragment = fragment("");
+        (fragment.owner, fragment.values) = ("kube-prometheus-stack".to_owned(), list);
+        model.values.profiles.insert("zz".to_owned(), vec![fragment]);
+        let findings = check(&model);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(
+            findings[0].message.ends_with("which values/profiles/remote-write/kube-prometheus-stack.yaml has in it")
+        );
     }
 }

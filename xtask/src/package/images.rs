@@ -24,6 +24,11 @@ pub struct Image {
 pub fn of(chart: &Chart, files: &Files) -> Result<BTreeSet<Image>> {
     let values = files.get("values.yaml").context("there is no values.yaml")?;
     let values: Value = serde_yaml::from_slice(values).context("reading values.yaml")?;
+    // A profile may give an image the tag that the dependency's template would give it, so that it can be listed.
+    let profiles = files.range("profiles/".to_owned()..).take_while(|(path, _)| path.starts_with("profiles/"));
+    let profiles: Vec<Value> = profiles
+        .map(|(path, bytes)| serde_yaml::from_slice(bytes).with_context(|| format!("reading {path}")))
+        .collect::<Result<_>>()?;
     let mut own = values.clone();
     let mut all = BTreeMap::new();
     for dependency in &chart.dependencies {
@@ -34,7 +39,7 @@ pub fn of(chart: &Chart, files: &Files) -> Result<BTreeSet<Image>> {
         all.extend(theirs.into_iter().map(|(place, reference)| {
             // Our values may give another tag than the dependency's own.
             let pointer = format!("/{}/{}/tag", dependency.name, place.replace('.', "/"));
-            let tag = values.pointer(&pointer).and_then(Value::as_str);
+            let tag = std::iter::once(&values).chain(&profiles).find_map(|values| values.pointer(&pointer)?.as_str());
             let reference = tag.map_or_else(|| reference.clone(), |tag| with_tag(&reference, tag));
             (format!("{}.{place}", dependency.name), (Some(dependency.name.clone()), reference))
         }));
@@ -84,15 +89,20 @@ mod tests {
                 "values.yaml",
                 b"job: {image: {registry: docker.io, repository: busybox, tag: latest}}\n\
                   grafana: {image: {repository: 'mirror:5000/grafana'}}\n\
+                  sidecar: {image: {repository: sidecar}}\n\
                   prometheus: {image: {registry: quay.io, repository: prometheus, tag: v3}}\n",
             )]),
             0,
         );
         let values = b"exporter: {image: {repository: r/exporter, tag: v1}}\nstack: {job: {image: {tag: 1.38.0}}}\n";
-        let files = files(&[("values.yaml", values), ("charts/stack-1.0.0.tgz", &stack.unwrap())]);
+        let files = files(&[
+            ("values.yaml", values),
+            ("profiles/airgap.yaml", b"stack: {sidecar: {image: {tag: v2}}, prometheus: {image: {tag: v3}}}\n"),
+            ("charts/stack-1.0.0.tgz", &stack.unwrap()),
+        ]);
         let chart = "apiVersion: v2\nname: demo\nversion: 1.0.0\ndependencies:\n  - {name: stack, version: 1.0.0}\n";
         let images = of(&Chart::parse(chart).unwrap(), &files).unwrap();
-        let expected = "docker.io/busybox:1.38.0\nquay.io/prometheus:v3\nr/exporter:v1\n\
+        let expected = "docker.io/busybox:1.38.0\nquay.io/prometheus:v3\nr/exporter:v1\nsidecar:v2\n\
                         # mirror:5000/grafana: stack gives it its tag\n";
         assert_eq!(list(&images), expected);
     }

@@ -134,7 +134,7 @@ fn settings(context: &Context, helm: Tool) -> Result<()> {
         Ok(pod(rendered, source)?["spec"]["containers"][0].clone())
     };
     let plain = Rendered::values(context, helm, DEPLOYED)?;
-    let listed = context.images()?;
+    let listed = super::images(&context.archive)?;
     for source in ["postgres-main", "redis-main", "blackbox-main"] {
         let image = container(&plain, source)?;
         let image = text_at(&image, "image");

@@ -125,7 +125,7 @@ fn groups(context: &Context, helm: Tool) -> Result<()> {
 fn pod_settings(context: &Context, helm: Tool) -> Result<()> {
     let plain = Rendered::template(context, helm, &["--set", "tests.prometheusUrl=http://p"])?;
     let image = pod(&plain).map(|pod| text_at(&pod["spec"]["containers"][0], "image")).unwrap_or_default();
-    let listed = context.images()?;
+    let listed = super::images(&context.archive)?;
     ensure!(listed.lines().any(|line| line == image), "{image:?} is not in the list of images");
     let values = "
 global: {imageRegistry: mirror.example.org, imagePullSecrets: [mirror]}

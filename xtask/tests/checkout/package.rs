@@ -165,7 +165,10 @@ fn what_an_earlier_run_built_is_taken_away() {
     let archive = "gorax-monitoring-addon-99.0.0.tgz";
     let [bill, contents, images] =
         ["cdx.json", "contents.sha256", "images.txt"].map(|suffix| format!("{archive}.{suffix}"));
-    assert_eq!(names, ["SHA256SUMS", archive, &bill, &contents, &images, "index.yaml", "mine.txt", "package.json"]);
+    assert_eq!(
+        names,
+        ["SHA256SUMS", archive, &bill, &contents, &images, "index.yaml", "mine.txt", "package.json", "profiles"]
+    );
 }
 
 #[test]
