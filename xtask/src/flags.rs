@@ -324,10 +324,14 @@ pub struct Vendor {
 /// materials, the profiles, index.yaml and package.json are compared with what the archives give. Of an archive its form is
 /// proved byte by byte, and the files beside it that bear its name. Prints a line for each defect, `file: what is wrong and where`,
 /// and exits 1 if there is one.
+///
+/// Of a reference, oci://HOST/PATH/NAME:VERSION, all is fetched by its digest: the archive, its signature, and the bill of materials
+/// and the statement on its build that are attached to it; they are proved in the same way, and the manifests must be those that
+/// `publish` writes.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// An archive or a folder, relative to the current folder [default: dist/ of the checkout]
-    #[arg(value_name = "ARCHIVE|DIR")]
+    /// An archive, a folder or what was published; paths are relative to the current folder [default: dist/ of the checkout]
+    #[arg(value_name = "ARCHIVE|DIR|oci://REF")]
     pub target: Option<PathBuf>,
     /// Pack the recorded commit again, from this repository's history, and compare the bytes
     #[arg(long)]
@@ -335,6 +339,8 @@ pub struct Verify {
     /// Demand a good signature of each archive by a key of this keyring, a file as `gpg --export` writes it
     #[arg(long, value_name = "FILE")]
     pub keyring: Option<PathBuf>,
+    #[command(flatten)]
+    pub registry: Registry,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

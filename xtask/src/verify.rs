@@ -1,8 +1,9 @@
-//! `cargo xtask verify`: proves from the files alone that they are what `package` wrote, and with `--rebuild` that the recorded
-//! commit gives the same bytes.
+//! `cargo xtask verify`: proves from the files, or from a registry, alone that they are what `package` wrote, and with `--rebuild`
+//! that the recorded commit gives the same bytes.
 
 pub mod archive;
 pub mod folder;
+pub mod published;
 pub mod rebuild;
 mod same_build;
 pub mod signature;
@@ -42,9 +43,16 @@ impl fmt::Display for Defect {
 }
 
 impl flags::Verify {
-    pub fn run(self, root: &Path) -> Result<()> {
+    pub fn run(mut self, root: &Path) -> Result<()> {
         let target = self.target.clone().unwrap_or_else(|| root.join("dist"));
-        let (files, mut defects) = if target.is_dir() {
+        let (files, mut defects) = if let Some(reference) = target.to_str().filter(|text| text.starts_with("oci://")) {
+            self.registry.read_password()?;
+            let (files, mut defects) = published::fetch(reference, &self.registry)?;
+            for (name, archive) in files.iter().filter(|(name, _)| name.ends_with(".tgz")) {
+                defects.extend(alone(name, archive, &files));
+            }
+            (files, defects)
+        } else if target.is_dir() {
             let files = read(&target)?;
             let defects = folder::verify(&files);
             (files, defects)
@@ -93,7 +101,14 @@ fn one(path: &Path) -> Result<(Files, Vec<Defect>)> {
     }
     let archive = files.get(name).with_context(|| format!("there is no {}", path.display()))?;
     let mut defects = folder::summed(name, archive, &files);
-    match archive::verify(name, archive, &files) {
+    defects.extend(alone(name, archive, &files));
+    Ok((files, defects))
+}
+
+/// What is wrong with an archive, and with those of the files that are about it.
+fn alone(name: &str, archive: &[u8], files: &Files) -> Vec<Defect> {
+    let mut defects = Vec::new();
+    match archive::verify(name, archive, files) {
         Err(defect) => defects.push(defect),
         Ok((verified, found)) => {
             defects.extend(found);
@@ -102,7 +117,7 @@ fn one(path: &Path) -> Result<(Files, Vec<Defect>)> {
             }
         }
     }
-    Ok((files, defects))
+    defects
 }
 
 /// Every `.prov` file among the files has a good signature, and there is one for each archive.

@@ -10,9 +10,10 @@ use crate::flags::Edition;
 use crate::provenance;
 use crate::record::Record;
 
-/// The media types of what is attached to a chart.
-const SBOM: &str = "application/vnd.cyclonedx+json";
-const STATEMENT: &str = "application/vnd.in-toto+json";
+/// What is attached to a chart: the bill of materials and the statement on its build, by what follows the archive's name in
+/// theirs, with their media types.
+pub const ATTACHED: [(&str, &str); 2] =
+    [(".cdx.json", "application/vnd.cyclonedx+json"), (provenance::SUFFIX, "application/vnd.in-toto+json")];
 
 /// One edition's chart with all that goes beside it.
 #[derive(Debug)]
@@ -55,21 +56,20 @@ fn one(files: &Files, record: &Record, edition: Edition, target: &Repository) ->
     let epoch = record.source_date_epoch;
     let signature = files.get(&format!("{name}.prov"));
     let artifact = oci::chart::artifact(&chart, epoch, bytes, signature.map(Vec::as_slice))?;
-    let sbom = format!("{name}.cdx.json");
-    let statement = provenance::statement(record, edition, &chart)?;
-    let attached = [
-        (sbom.clone(), SBOM, files.get(&sbom).cloned().with_context(|| format!("{sbom} is missing"))?),
-        (format!("{name}{}", provenance::SUFFIX), STATEMENT, statement),
-    ];
     let subject = Descriptor::of(MANIFEST, &artifact.manifest);
-    let referrers = attached.into_iter().map(|(file, kind, bytes)| {
+    let referrers = ATTACHED.into_iter().map(|(suffix, kind)| {
+        let file = format!("{name}{suffix}");
+        let bytes = match suffix {
+            provenance::SUFFIX => provenance::statement(record, edition, &chart)?,
+            _ => files.get(&file).cloned().with_context(|| format!("{file} is missing"))?,
+        };
         let artifact = referrer::pack(&subject, kind, &file, bytes, epoch)?;
         Ok(Referrer { file, kind: kind.to_owned(), artifact })
     });
     Ok(Release {
         edition,
         reference: target.join(&chart.name).version(&chart.version)?,
-        version: chart.version,
+        version: chart.version.clone(),
         signed: signature.is_some(),
         chart: artifact,
         referrers: referrers.collect::<Result<_>>()?,

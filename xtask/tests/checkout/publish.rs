@@ -277,6 +277,58 @@ fn referrers_are_listed_by_the_registry_or_in_its_place() {
     assert_eq!(kinds, [None, ours[0].clone(), ours[1].clone()]);
 }
 
+#[test]
+fn what_was_published_is_proved_from_the_registry_alone() {
+    let checkout = checkout("publish-verify");
+    let registry = Registry::start(State::default());
+    succeeds(&publish(&checkout, &registry, &[]));
+    let reference = format!("oci://{}/{REPOSITORY}:0.1.0", registry.host);
+    let verify = |reference: &str| {
+        let mut command = checkout.command();
+        command.args(["verify", reference, "--plain-http", "--retries", "0"]).env("NO_PROXY", "*");
+        command.env("HELM_REGISTRY_CONFIG", "none").env("DOCKER_CONFIG", "none").output().unwrap()
+    };
+    assert!(succeeds(&verify(&reference)).contains("4 files as packed"));
+    let digest = registry.state().tags[&(REPOSITORY.to_owned(), "0.1.0".to_owned())].clone();
+    succeeds(&verify(&format!("oci://{}/{REPOSITORY}@{digest}", registry.host)));
+    fails(&verify(&reference.replace("0.1.0", "0.2.0")), "there is no oci://");
+    // One flipped byte in anything that the registry holds.
+    let blobs = registry.state().blobs.clone();
+    let manifests = registry.state().manifests.clone();
+    for (digest, bytes) in &blobs {
+        // What refers has a configuration that says nothing, and nobody reads it.
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 1;
+        registry.state().blobs.insert(digest.clone(), flipped);
+        let output = verify(&reference);
+        assert_eq!(output.status.success(), bytes == b"{}", "{digest}: {}", stderr(&output));
+        registry.state().blobs.insert(digest.clone(), bytes.clone());
+    }
+    let listed = registry.state().tags[&(REPOSITORY.to_owned(), referrer::fallback_tag(&digest))].clone();
+    let superseded = |key: &(String, String)| {
+        let is_list = referrer::entries(&manifests[key]).is_ok();
+        is_list && key.1 != listed
+    };
+    for (key, bytes) in manifests.iter().filter(|(key, _)| !superseded(key)) {
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 1;
+        registry.state().manifests.insert(key.clone(), flipped);
+        assert!(!verify(&reference).status.success(), "manifest {}", key.1);
+        registry.state().manifests.insert(key.clone(), bytes.clone());
+    }
+    // Something else under the tag: what somebody attached twice, or pushed with another tool.
+    let other = registry.state().manifests.keys().map(|(_, digest)| digest.clone()).find(|other| *other != digest);
+    let tag = (REPOSITORY.to_owned(), "0.1.0".to_owned());
+    registry.state().tags.insert(tag.clone(), other.unwrap());
+    assert!(!verify(&reference).status.success());
+    registry.state().tags.insert(tag, digest.clone());
+    registry.state().tags.remove(&(REPOSITORY.to_owned(), referrer::fallback_tag(&digest)));
+    let output = verify(&reference);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("0 files of the type application/vnd.in-toto+json"));
+    succeeds(&publish(&checkout, &registry, &[]));
+    succeeds(&verify(&reference));
+}
+
 /// Any of these in what is printed would be a leak: a password, its header, a token bought with it, an identity token.
 const SECRETS: [&str; 5] = ["s3cr3t-pass", "YWRhOnMzY3IzdC1wYXNz", "token-1", "1d3nt1ty", "secret%3Dstate"];
 
