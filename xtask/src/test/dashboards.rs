@@ -38,7 +38,7 @@ const TIMES: [(&str, &str); 7] = [
 ];
 
 /// Data is there some scrapes and evaluations after the start, later on a busy machine.
-const DATA_WITHIN: Duration = Duration::from_secs(60);
+const DATA_WITHIN: Duration = Duration::from_secs(90);
 
 /// The target's own labels, where a scrape does not say otherwise.
 const LABELS: [(&str, &str); 5] = [
@@ -54,11 +54,9 @@ const MAX_LENGTH: usize = 4096;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new(
-            "dashboards: a query stays short, whatever is chosen of 50 tenants and 2000 workflows",
-            &[],
-            |context| of_many_values(&context.model),
-        ),
+        Case::new("dashboards: a query stays short with all of 50 tenants and 2000 workflows", &[], |context| {
+            of_many_values(&context.model)
+        }),
         Case::new("dashboards: a real Prometheus answers every panel", &[PROMETHEUS, PROMTOOL, HELM4], answers),
     ]
 }

@@ -140,9 +140,15 @@ impl Known {
         let input = used.and_then(|name| self.inputs.get(name));
         let kind = datasource.text("type").or(input.map(String::as_str)).map(str::to_owned);
         let read = Datasource { kind, id: id.to_owned(), line: 1 };
-        let is_chosen = used.is_some_and(|name| name != VARIABLE && self.variables.contains(name));
-        if !is_chosen && read.is_prometheus() && (used.is_some() || read.is_default() || read.fixed().is_some()) {
+        if used.is_some_and(|name| name != VARIABLE && self.variables.contains(name)) {
+            return;
+        }
+        if read.is_prometheus() && (used.is_some() || read.is_default() || read.fixed().is_some()) {
             node.set("datasource", chosen());
+        } else if let (Some(plugin), Some(_)) = (&read.kind, input) {
+            // The placeholder alone does not tell the plugin once the inputs are gone.
+            let named = Node::map([("type", plugin), ("uid", &read.id)]);
+            node.set("datasource", named);
         }
     }
 }
@@ -483,6 +489,14 @@ mod tests {
     fn a_data_source_that_is_chosen_otherwise_stays() {
         let text = r#"{"templating": {"list": [{"name": "ds", "type": "datasource"}]}, "panels": [{"id": 1, "datasource": "$ds"}]}"#;
         assert!(canonical(text).unwrap().contains("\"datasource\": \"$ds\""));
+    }
+
+    #[test]
+    fn a_placeholder_for_another_plugin_keeps_the_plugin() {
+        let input = r#""__inputs": [{"name": "DS_X", "pluginId": "loki"}]"#;
+        let once = canonical(&format!(r#"{{{input}, "panels": [{{"datasource": "${{DS_X}}"}}]}}"#)).unwrap();
+        assert!(once.contains("\"type\": \"loki\",\n        \"uid\": \"${DS_X}\""), "{once}");
+        assert_eq!(canonical(&once).unwrap(), once);
     }
 
     #[test]
