@@ -53,7 +53,7 @@ alerts:
     ensure!(runbook == "https://wiki.example.org/gorax/HighWorkflowFailureRate.md", "{runbook}");
     let dashboard = text_at(annotations, "dashboard_url");
     ensure!(
-        dashboard == "https://grafana.example.org/d/gorax-overview?var-namespace={{ $labels.namespace }}",
+        dashboard == "https://grafana.example.org/d/gorax-workflows?var-namespace={{ $labels.namespace }}",
         "{dashboard}"
     );
     let critical = text_at(alert("CriticalWorkflowFailureRate")?, "expr");

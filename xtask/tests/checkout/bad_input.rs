@@ -69,7 +69,9 @@ const BAD_INPUTS: [BadInput; 32] = [
     (
         "an alert without the annotation that leads to its dashboard",
         |c| {
-            c.edit("alerts/monitoring.yaml", |t| t.replacen("          dashboard_url: \"/d/gorax-overview\"\n", "", 1));
+            c.edit("alerts/monitoring.yaml", |t| {
+                t.replacen("          dashboard_url: \"/d/gorax-monitoring-health\"\n", "", 1)
+            });
         },
         "alerts/monitoring.yaml:*: error: alert/policy: alert GoraxWatchdog: the annotation `dashboard_url` is missing",
     ),

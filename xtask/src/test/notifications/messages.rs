@@ -134,7 +134,7 @@ fn one() -> serde_json::Value {
         ("summary", "12.5% of executions fail in <gorax-prod>"),
         ("description", "Of 200 executions & more, 25 failed: <!channel> \"at once\"."),
         RUNBOOK,
-        ("dashboard_url", "https://grafana.example.org/d/gorax-overview?var-namespace=gorax-prod"),
+        ("dashboard_url", "https://grafana.example.org/d/gorax-workflows?var-namespace=gorax-prod"),
     ];
     notification(&[alert("firing", &FAILURES, &annotations)])
 }
