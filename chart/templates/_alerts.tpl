@@ -15,7 +15,9 @@
 {{- fail (printf "alerts.overrides.%s.severity is %q: use info, warning or critical" .name $severity) -}}
 {{- end -}}
 {{- $off := or (eq (toString (get $override "enabled")) "false") (eq (toString (get $switch "enabled")) "false") -}}
-{{- $below := lt (get $severities $severity) (get $severities $alerts.minSeverity) -}}
+{{- /* No severity makes it more or less wanted where something waits for it to stop. */ -}}
+{{- $awaited := and (eq .name "GoraxWatchdog") .root.Values.notifications.watchdog.enabled -}}
+{{- $below := and (not $awaited) (lt (get $severities $severity) (get $severities $alerts.minSeverity)) -}}
 {{- if and $alerts.enabled (not $off) (not $below) -}}
 true
 {{- end -}}

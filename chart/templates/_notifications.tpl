@@ -76,7 +76,7 @@ gorax-monitoring-notifications
 {{- end -}}
 {{- if $notifications.watchdog.enabled -}}
 {{- if not (include "gorax-monitoring.alertEnabled" (dict "root" $root "name" "GoraxWatchdog" "group" "gorax_monitoring" "severity" "info")) -}}
-{{- fail "notifications.watchdog is enabled, but other values leave the alert GoraxWatchdog out, so that what receives it would ring for ever: set alerts.overrides.GoraxWatchdog.severity to critical if it is alerts.minSeverity, or switch notifications.watchdog off" -}}
+{{- fail "notifications.watchdog is enabled, but other values leave the alert GoraxWatchdog out, so that what receives it would ring for ever: take back alerts.enabled, alerts.groups.gorax_monitoring.enabled or alerts.overrides.GoraxWatchdog.enabled, or switch notifications.watchdog off" -}}
 {{- end -}}
 {{- end -}}
 {{- dict "list" $receivers | toJson -}}

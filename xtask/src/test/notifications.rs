@@ -63,8 +63,7 @@ const VARIANTS: [(&str, [&str; 5]); 8] = [
         ["null", "null", "null", "null", "watchdog"],
     ),
     (
-        "{alerts: {minSeverity: critical, overrides: {GoraxWatchdog: {severity: critical}}}, notifications: {watchdog: \
-         {enabled: true}, receivers: {pagerduty: {enabled: true}}}}",
+        "{alerts: {minSeverity: critical}, notifications: {watchdog: {enabled: true}, receivers: {pagerduty: {enabled: true}}}}",
         ["pagerduty", "null", "null", "null", "watchdog"],
     ),
 ];

@@ -7,7 +7,7 @@ use super::super::{Case, Context, Subject};
 use crate::tools::Tool;
 
 /// Values below `notifications.`, and a part of the message; the schema refuses the last seven.
-const MISTAKES: [(&str, &str); 18] = [
+const MISTAKES: [(&str, &str); 17] = [
     (
         "receivers.slack.enabled=true,receivers.slack.secretKey=",
         "set notifications.receivers.slack.secretKey to the key",
@@ -32,7 +32,6 @@ const MISTAKES: [(&str, &str); 18] = [
          receivers.email.secretKey=",
         "notifications.receivers.email.authenticate to false",
     ),
-    ("watchdog.enabled=true,alerts.minSeverity=warning", "set alerts.overrides.GoraxWatchdog.severity to critical"),
     ("watchdog.enabled=true,alerts.overrides.GoraxWatchdog.enabled=false", "leave the alert GoraxWatchdog out"),
     ("watchdog.enabled=true,alerts.enabled=false", "leave the alert GoraxWatchdog out"),
     ("routes.critical=pagerdutty", "critical"),
