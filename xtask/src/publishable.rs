@@ -15,9 +15,10 @@ pub fn refusals(record: &Record, changelog: &str, tags: &[String], editions: &[E
     let mut reasons = Vec::new();
     let version = &record.version;
     if record.clean_commit().is_none() {
-        reasons.push(
-            "no commit is recorded that holds all of it; commit what changed, then `cargo xtask package`".to_owned(),
-        );
+        reasons.push(match record.dirty {
+            Some(true) => "it holds changes that no commit has; commit them, then `cargo xtask package`".to_owned(),
+            _ => "no commit is recorded; package it in a Git repository of its own".to_owned(),
+        });
     }
     match changelog::released(changelog, version) {
         Ok(Some(_)) => {}
@@ -94,7 +95,7 @@ mod tests {
     fn each_thing_that_is_wrong_is_a_reason() {
         let unpinned = vec![Dependency { pinned: false, ..record().dependencies.remove(0) }];
         for (record, tags, expected) in [
-            (Record { dirty: Some(true), ..record() }, &[][..], "no commit is recorded"),
+            (Record { dirty: Some(true), ..record() }, &[][..], "changes that no commit has"),
             (Record { dirty: None, ..record() }, &[], "no commit is recorded"),
             (Record { version: "1.1.0".to_owned(), ..record() }, &[], "no heading `## [1.1.0]"),
             (record(), &["v1.1.0"], "has the tag v1.1.0, and its version is 1.0.0"),

@@ -5,7 +5,7 @@ use rulecheck::dashboard::Panel;
 use rulecheck::{Dashboard, Finding, Rule};
 
 use crate::model::Model;
-use crate::model::threshold::{marked_numbers, thresholds};
+use crate::model::threshold::{self, marked_numbers, thresholds};
 
 const CHECK: &str = "dashboard/threshold";
 
@@ -17,6 +17,10 @@ pub(super) fn check(model: &Model, dashboard: &Dashboard) -> Vec<Finding> {
     let mut findings = Vec::new();
     for panel in dashboard.panels.iter().filter(|panel| DRAWS.contains(&panel.kind.value.as_str())) {
         let named: Vec<&Rule> = alerts.iter().copied().filter(|rule| names(&panel.description, &rule.name)).collect();
+        // What is wrong with marks is reported where they stand, and once.
+        if named.iter().any(|rule| !threshold::check("", rule).is_empty()) {
+            continue;
+        }
         let unit = Unit::of(panel);
         let about = |finding: Finding| finding.about(dashboard.subject(panel));
         for (value, line) in panel.steps.iter().filter_map(|step| Some((step.value?, step.line))) {
@@ -43,7 +47,7 @@ fn names(text: &str, alert: &str) -> bool {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == alert)
 }
 
-/// The number of an alert's plain mark. What is wrong with marks is reported where they stand.
+/// The number of an alert's plain mark.
 fn plain(rule: &Rule) -> impl Iterator<Item = f64> {
     let marks = thresholds(&rule.expr).unwrap_or_default().into_iter();
     marks.filter(|mark| mark.name.is_empty()).map(|mark| mark.value)
