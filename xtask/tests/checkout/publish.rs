@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use helmpack::oci::{self, referrer};
@@ -13,6 +14,9 @@ use crate::copy::{Checkout, stderr};
 use crate::registry::{Auth, Fault, Place, Registry, State, When};
 
 const REPOSITORY: &str = "charts/gorax-monitoring-addon";
+
+/// The tag of what is published: the chart's version.
+static TAG: LazyLock<String> = LazyLock::new(|| Checkout::new("publish-tag", "checkout").version());
 
 /// How many pushes run at once; they mostly wait.
 const AT_ONCE: usize = 8;
@@ -177,7 +181,7 @@ fn who_writes_the_same_tag_at_the_same_time_is_noticed() {
     for (when, expected) in
         [(When::Before, "published already, and it is another archive"), (When::After, "wrote oci://")]
     {
-        let registry = Registry::start(State { rival: Some((when, "0.1.0", theirs.clone())), ..State::default() });
+        let registry = Registry::start(State { rival: Some((when, &TAG, theirs.clone())), ..State::default() });
         fails(&publish(&checkout, &registry, &[]), expected);
         assert!(!checkout.path("dist/publish.json").exists());
     }
@@ -187,7 +191,7 @@ fn who_writes_the_same_tag_at_the_same_time_is_noticed() {
 fn what_must_not_be_published_is_refused_before_anybody_is_asked() {
     let checkout = checkout("publish-refuse");
     let registry = Registry::start(State::default());
-    let archive = "dist/gorax-monitoring-addon-0.1.0.tgz";
+    let archive = &format!("dist/gorax-monitoring-addon-{}.tgz", *TAG);
     let bytes = fs::read(checkout.path(archive)).unwrap();
     let mut flipped = bytes.clone();
     flipped[1000] ^= 1;
@@ -244,7 +248,7 @@ fn registries_differ_and_some_lie() {
     ] {
         let registry = Registry::start(state);
         fails(&publish(&checkout, &registry, arguments), wanted);
-        assert!(!registry.state().tags.contains_key(&(REPOSITORY.to_owned(), "0.1.0".to_owned())), "{wanted}");
+        assert!(!registry.state().tags.contains_key(&(REPOSITORY.to_owned(), TAG.clone())), "{wanted}");
     }
 }
 
@@ -282,16 +286,16 @@ fn what_was_published_is_proved_from_the_registry_alone() {
     let checkout = checkout("publish-verify");
     let registry = Registry::start(State::default());
     succeeds(&publish(&checkout, &registry, &[]));
-    let reference = format!("oci://{}/{REPOSITORY}:0.1.0", registry.host);
+    let reference = format!("oci://{}/{REPOSITORY}:{}", registry.host, *TAG);
     let verify = |reference: &str| {
         let mut command = checkout.command();
         command.args(["verify", reference, "--plain-http", "--retries", "0"]).env("NO_PROXY", "*");
         command.env("HELM_REGISTRY_CONFIG", "none").env("DOCKER_CONFIG", "none").output().unwrap()
     };
     assert!(succeeds(&verify(&reference)).contains("4 files as packed"));
-    let digest = registry.state().tags[&(REPOSITORY.to_owned(), "0.1.0".to_owned())].clone();
+    let digest = registry.state().tags[&(REPOSITORY.to_owned(), TAG.clone())].clone();
     succeeds(&verify(&format!("oci://{}/{REPOSITORY}@{digest}", registry.host)));
-    fails(&verify(&reference.replace("0.1.0", "0.2.0")), "there is no oci://");
+    fails(&verify(&format!("{reference}-other")), "there is no oci://");
     // One flipped byte in anything that the registry holds.
     let blobs = registry.state().blobs.clone();
     let manifests = registry.state().manifests.clone();
@@ -318,7 +322,7 @@ fn what_was_published_is_proved_from_the_registry_alone() {
     }
     // Something else under the tag: what somebody attached twice, or pushed with another tool.
     let other = registry.state().manifests.keys().map(|(_, digest)| digest.clone()).find(|other| *other != digest);
-    let tag = (REPOSITORY.to_owned(), "0.1.0".to_owned());
+    let tag = (REPOSITORY.to_owned(), TAG.clone());
     registry.state().tags.insert(tag.clone(), other.unwrap());
     assert!(!verify(&reference).status.success());
     registry.state().tags.insert(tag, digest.clone());
@@ -387,7 +391,7 @@ fn every_login_is_found_in_helms_order_and_no_secret_shows() {
         match expected {
             None => {
                 assert!(output.status.success(), "{what}: {}", stderr(&output));
-                assert!(registry.state().tags.contains_key(&(REPOSITORY.to_owned(), "0.1.0".to_owned())), "{what}");
+                assert!(registry.state().tags.contains_key(&(REPOSITORY.to_owned(), TAG.clone())), "{what}");
             }
             Some(expected) => fails(&output, expected),
         }
