@@ -14,7 +14,7 @@ use crate::registry::Secret;
 use crate::sources::Sources;
 use crate::tools;
 
-/// Assembles, proves, packages and checksums the gorax-monitoring chart.
+/// Assembles, proves, packages, checksums, signs and publishes the gorax-monitoring chart.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", disable_version_flag = true)]
 pub struct Flags {
@@ -124,7 +124,7 @@ pub struct Import {
     pub output: Option<PathBuf>,
 }
 
-/// Write the generated pages of docs/: the pictures and tables of the dashboards.
+/// Write the generated pages of docs/: the reference of the alerts, the pictures and tables of the dashboards.
 ///
 /// They come from alerts/, dashboards/ and metrics/, and are committed, so that they can be read without this tool.
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! `cargo xtask`: assembles, proves, packages, checksums and publishes the gorax-monitoring chart.
+//! `cargo xtask`: assembles, proves, packages, checksums, signs and publishes the gorax-monitoring chart.
 //!
 //! The data's way, one module a stage, none imports one to its right:
 //! [`sources`] → [`model`] → [`check`] → [`assemble`] → [`package`] → [`publish`]. [`vendor`] brings the dependencies that

@@ -196,7 +196,8 @@ fn card(svg: &mut Svg, frame: Frame, panel: &Panel, of: Option<Mark>) {
         mark(svg, right - 3, y + 14, of);
         right -= 14;
     }
-    svg.text("title", x + 10, y + 18, &fitted(&panel.title, 13, right - x - 14));
+    // Bold letters are wider.
+    svg.text("title", x + 10, y + 18, &fitted(&panel.title, 15, right - x - 14));
     let body = if height >= 2 * LINE {
         let unit = panel.unit.as_ref().map(|unit| format!(" · {}", unit_name(&unit.value))).unwrap_or_default();
         let says = format!("{}{unit}{}", kind_name(&panel.kind.value), repeated(panel));

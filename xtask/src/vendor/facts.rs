@@ -46,8 +46,8 @@ pub fn images(files: &Files) -> Result<BTreeMap<String, String>> {
 /// A chart and the charts below it.
 struct Tree {
     values: Value,
-    /// Paths that templates read, whether values.yaml has them or not.
-    read: BTreeSet<Vec<String>>,
+    /// What reads values, whether values.yaml has them or not.
+    templates: Vec<Vec<u8>>,
     /// By the key under which the parent gives them values.
     children: BTreeMap<String, Tree>,
 }
@@ -62,12 +62,12 @@ impl Tree {
         };
         let metadata = yaml("Chart.yaml")?;
         let mut folders: BTreeMap<&str, Files> = BTreeMap::new();
-        let mut read = BTreeSet::new();
+        let mut templates = Vec::new();
         for (path, bytes) in files {
             if let Some((folder, path)) = path.strip_prefix("charts/").and_then(|rest| rest.split_once('/')) {
                 folders.entry(folder).or_default().insert(path.to_owned(), bytes.clone());
             } else if path.starts_with("templates/") {
-                read.extend(values_read(&String::from_utf8_lossy(bytes)));
+                templates.push(bytes.clone());
             }
         }
         let aliases: BTreeMap<String, String> = metadata["dependencies"]
@@ -81,14 +81,16 @@ impl Tree {
             let key = aliases.get(folder).cloned().unwrap_or_else(|| folder.to_owned());
             children.insert(key, Tree::read(&files).with_context(|| format!("in its subchart {folder}"))?);
         }
-        Ok(Tree { values: yaml("values.yaml")?, read, children })
+        Ok(Tree { values: yaml("values.yaml")?, templates, children })
     }
 
     /// The types of all values, the subcharts' under their keys. What only a template reads is `any`.
     fn value_types(&self) -> Value {
         let mut types = types(&self.values);
-        for path in &self.read {
-            add(&mut types, path);
+        let read = |template: &Vec<u8>| values_read(&String::from_utf8_lossy(template));
+        // Sorted, so that the types do not depend on which template reads a path first.
+        for path in self.templates.iter().flat_map(read).collect::<BTreeSet<_>>() {
+            add(&mut types, &path);
         }
         for (key, child) in &self.children {
             merge(&mut types, key, child.value_types());

@@ -44,7 +44,7 @@ fn limits(svg: &mut Svg, Frame { x, y, width, .. }: Frame, panel: &Panel) {
         svg.line(format_args!(
             r#"<path d="M{x} {at} H{right}" stroke="{colour}" stroke-width="1.5" stroke-dasharray="5 4"/>"#
         ));
-        svg.text("soft", x + 5, at + 12, &value.to_string());
+        svg.text("soft", x + 5, at + 12, &shown(panel, value));
     }
 }
 
@@ -63,10 +63,20 @@ fn scale(svg: &mut Svg, Frame { x, y, width, height }: Frame, panel: &Panel) -> 
             each - 3
         ));
         if let Some(value) = step.value {
-            svg.text("soft", left, top + 8, &fitted(&format!("≥ {value}"), 11, each));
+            svg.text("soft", left, top + 8, &fitted(&format!("≥ {}", shown(panel, value)), 11, each));
         }
     }
     22
+}
+
+/// A limit as the panel shows its values.
+fn shown(panel: &Panel, value: f64) -> String {
+    match panel.unit.as_ref().map(|unit| unit.value.as_str()) {
+        // Shares have few digits; multiplied they would have what binary fractions add.
+        Some("percentunit") => format!("{} %", (value * 1e6).round() / 1e4),
+        Some("percent") => format!("{value} %"),
+        _ => value.to_string(),
+    }
 }
 
 fn number(svg: &mut Svg, Frame { x, y, width, height }: Frame, is_gauge: bool) {
