@@ -52,15 +52,19 @@ fn own(root: &Path, metrics: &[PathBuf]) -> Result<(Vec<Finding>, String)> {
 pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
     let profiles = model.values.profiles.values().flatten().map(|fragment| &fragment.values);
     let settings = settings(&model.values.with(&[]), profiles);
-    let house = dashboards::of_this_house(model);
-    let mut findings = checks::run_beside(&model.rules, &model.dashboards, &[], &model.contract, &settings, house);
-    findings.extend(alerts::check(sources, model));
-    findings.extend(coverage::check(sources, model));
-    findings.extend(runbooks::check(sources, model, &settings));
-    findings.extend(dashboards::check(sources, model));
-    findings.extend(chart::check(sources, model));
-    findings.extend(retention::check(model));
-    findings.extend(values::check(model));
+    // Each reads the model and knows nothing of the others, so they need not wait for each other.
+    let mut findings = std::thread::scope(|scope| {
+        let texts = scope.spawn(|| [coverage::check(sources, model), dashboards::check(sources, model)].concat());
+        let house = dashboards::of_this_house(model);
+        let mut findings = checks::run_beside(&model.rules, &model.dashboards, &[], &model.contract, &settings, house);
+        findings.extend(alerts::check(sources, model));
+        findings.extend(runbooks::check(sources, model, &settings));
+        findings.extend(chart::check(sources, model));
+        findings.extend(retention::check(model));
+        findings.extend(values::check(model));
+        findings.extend(texts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        findings
+    });
     findings.sort();
     findings
 }
