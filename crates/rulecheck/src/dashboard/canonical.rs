@@ -4,45 +4,13 @@
 //! the values that variables had there, and how the query editor was set. Keys come in one order. A number keeps its
 //! text, since a text is all that is certain to be exact.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod node;
 
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Datasource;
 use super::reference::references;
-
-/// Keys that come first wherever they stand, in this order; the others follow by the alphabet, then [`LAST`].
-const FIRST: [&str; 25] = [
-    "id",
-    "refId",
-    "name",
-    "label",
-    "type",
-    "uid",
-    "title",
-    "description",
-    "tags",
-    "schemaVersion",
-    "editable",
-    "graphTooltip",
-    "refresh",
-    "time",
-    "timezone",
-    "templating",
-    "annotations",
-    "links",
-    "datasource",
-    "definition",
-    "query",
-    "gridPos",
-    "targets",
-    "expr",
-    "legendFormat",
-];
-
-/// The long lists, which would hide what stands below them.
-const LAST: [&str; 1] = ["panels"];
+use node::Node;
 
 /// Members of a dashboard that belong to one Grafana.
 const OF_INSTANCE: [&str; 9] =
@@ -61,9 +29,7 @@ const VARIABLE: &str = "datasource";
 /// The text is not JSON, or no object; the message says what is wrong.
 pub fn canonical(text: &str) -> Result<String, String> {
     let problem = |error: serde_json::Error| error.to_string();
-    // The library limits how deep values lie in each other only where it builds them.
-    serde_json::from_str::<serde_json::Value>(text).map_err(problem)?;
-    let mut board = unwrapped(Node::read(serde_json::from_str(text).map_err(problem)?).map_err(problem)?);
+    let mut board = unwrapped(Node::parse(text).map_err(problem)?);
     if !matches!(board, Node::Map(_)) {
         return Err("a JSON object is expected".to_owned());
     }
@@ -203,276 +169,15 @@ fn complete(panel: &mut Node, ids: &mut BTreeSet<u64>) {
     panel.list(&["panels"]).into_iter().flatten().for_each(|panel| complete(panel, ids));
 }
 
-/// A value of JSON that keeps numbers as they were written.
-#[derive(Debug)]
-enum Node {
-    Map(BTreeMap<String, Node>),
-    List(Vec<Node>),
-    Text(String),
-    /// A number, `true`, `false` or `null`, as written.
-    Literal(String),
-}
-
-impl Node {
-    fn read(raw: &RawValue) -> serde_json::Result<Node> {
-        let text = raw.get();
-        Ok(match text.as_bytes().first() {
-            Some(b'{') => {
-                let members: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
-                let members = members.into_iter().map(|(key, raw)| Ok((key, Node::read(raw)?)));
-                Node::Map(members.collect::<serde_json::Result<_>>()?)
-            }
-            Some(b'[') => {
-                let items: Vec<&RawValue> = serde_json::from_str(text)?;
-                Node::List(items.into_iter().map(Node::read).collect::<serde_json::Result<_>>()?)
-            }
-            Some(b'"') => Node::Text(serde_json::from_str(text)?),
-            _ => Node::Literal(text.to_owned()),
-        })
-    }
-
-    fn map<const N: usize>(members: [(&str, &str); N]) -> Node {
-        Node::Map(members.map(|(key, text)| (key.to_owned(), Node::Text(text.to_owned()))).into())
-    }
-
-    fn get(&self, key: &str) -> Option<&Node> {
-        match self {
-            Node::Map(members) => members.get(key),
-            _ => None,
-        }
-    }
-
-    fn text(&self, key: &str) -> Option<&str> {
-        match self.get(key)? {
-            Node::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn literal(&self, key: &str) -> Option<&str> {
-        match self.get(key)? {
-            Node::Literal(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn items(&self) -> &[Node] {
-        match self {
-            Node::List(items) => items,
-            _ => &[],
-        }
-    }
-
-    /// The list at a path.
-    fn list(&mut self, path: &[&str]) -> Option<&mut Vec<Node>> {
-        let found = path.iter().try_fold(self, |node, key| match node {
-            Node::Map(members) => members.get_mut(*key),
-            _ => None,
-        });
-        match found? {
-            Node::List(items) => Some(items),
-            _ => None,
-        }
-    }
-
-    /// Takes a member out if it is an object.
-    fn take_map(&mut self, key: &str) -> Option<Node> {
-        match self {
-            Node::Map(members) if matches!(members.get(key), Some(Node::Map(_))) => members.remove(key),
-            _ => None,
-        }
-    }
-
-    /// Calls `change` for every object, outer ones first.
-    fn each(&mut self, change: &mut impl FnMut(&mut Node)) {
-        if matches!(self, Node::Map(_)) {
-            change(self);
-        }
-        match self {
-            Node::Map(members) => members.values_mut().for_each(|node| node.each(change)),
-            Node::List(items) => items.iter_mut().for_each(|node| node.each(change)),
-            Node::Text(_) | Node::Literal(_) => {}
-        }
-    }
-
-    /// Whether some text in it uses a variable.
-    fn uses(&self, variable: &str) -> bool {
-        match self {
-            Node::Map(members) => members.values().any(|node| node.uses(variable)),
-            Node::List(items) => items.iter().any(|node| node.uses(variable)),
-            Node::Text(text) => references(text).iter().any(|reference| reference.name == variable),
-            Node::Literal(_) => false,
-        }
-    }
-
-    fn set(&mut self, key: &str, node: Node) {
-        if let Node::Map(members) = self {
-            members.insert(key.to_owned(), node);
-        }
-    }
-
-    fn remove(&mut self, key: &str) {
-        if let Node::Map(members) = self {
-            members.remove(key);
-        }
-    }
-}
-
-/// Where a key stands among its neighbours.
-fn rank(key: &str) -> (usize, &str) {
-    let after = FIRST.len() + LAST.iter().position(|last| *last == key).map_or(0, |place| place + 1);
-    (FIRST.iter().position(|first| *first == key).unwrap_or(after), key)
-}
-
-impl Serialize for Node {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Node::Map(members) => {
-                let mut members: Vec<(&String, &Node)> = members.iter().collect();
-                members.sort_by_key(|(key, _)| rank(key));
-                serializer.collect_map(members)
-            }
-            Node::List(items) => serializer.collect_seq(items),
-            Node::Text(text) => serializer.serialize_str(text),
-            Node::Literal(text) => {
-                RawValue::from_string(text.clone()).map_err(serde::ser::Error::custom)?.serialize(serializer)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// As Grafana's HTTP API gives it, after somebody has saved it in the user interface.
-    const EXPORT: &str = r#"{"meta": {"slug": "b", "version": 7}, "dashboard": {
-"__inputs": [{"name": "DS_PROMETHEUS", "type": "datasource", "pluginId": "prometheus"},
-  {"name": "DS_LOKI", "type": "datasource", "pluginId": "loki"}], "__requires": [], "id": 12, "version": 7,
-"iteration": 1699999999999, "uid": "b", "title": "B",
-"annotations": {"list": [{"builtIn": 1, "datasource": {"type": "grafana", "uid": "-- Grafana --"}},
-  {"name": "starts", "datasource": "${DS_PROMETHEUS}", "expr": "up>0"}]},
-"panels": [
-  {"title": "A", "id": 4, "datasource": {"uid": "P1809F7CD0C75ACF3", "type": "prometheus"}, "pluginVersion": "13.2.0",
-   "targets": [{"expr": "up", "editorMode": "code", "refId": "A", "datasource": {"type": "prometheus", "uid": "x"}}],
-   "fieldConfig": {"defaults": {"max": 1e30, "min": 10.0, "decimals": 12345678901234567890123}}},
-  {"type": "row", "id": 4, "panels": [{"id": 1, "targets": [{"refId": "A", "expr": "up"}]}]},
-  {"id": 1, "datasource": {"type": "loki", "uid": "${DS_LOKI}"}, "targets": [{"datasource": null}]},
-  {"datasource": {"type": "datasource", "uid": "-- Mixed --"}}],
-"templating": {"list": [{"type": "query", "datasource": "Prometheus", "name": "namespace", "options": [{}],
-  "current": {"text": "a", "value": ["a"]}, "query": "label_values(up, namespace)"},
-  {"type": "query", "name": "all", "current": {"text": "All", "value": ["$__all"]}}]}}}"#;
+    const EXPORT: &str = include_str!("canonical/export.json");
 
-    const CANONICAL: &str = r#"{
-  "uid": "b",
-  "title": "B",
-  "templating": {
-    "list": [
-      {
-        "name": "datasource",
-        "label": "Data source",
-        "type": "datasource",
-        "query": "prometheus"
-      },
-      {
-        "name": "namespace",
-        "type": "query",
-        "datasource": {
-          "type": "prometheus",
-          "uid": "${datasource}"
-        },
-        "query": "label_values(up, namespace)"
-      },
-      {
-        "name": "all",
-        "type": "query",
-        "current": {
-          "text": "All",
-          "value": [
-            "$__all"
-          ]
-        }
-      }
-    ]
-  },
-  "annotations": {
-    "list": [
-      {
-        "name": "starts",
-        "datasource": {
-          "type": "prometheus",
-          "uid": "${datasource}"
-        },
-        "expr": "up>0"
-      }
-    ]
-  },
-  "panels": [
-    {
-      "id": 4,
-      "title": "A",
-      "datasource": {
-        "type": "prometheus",
-        "uid": "${datasource}"
-      },
-      "targets": [
-        {
-          "refId": "A",
-          "datasource": {
-            "type": "prometheus",
-            "uid": "${datasource}"
-          },
-          "expr": "up"
-        }
-      ],
-      "fieldConfig": {
-        "defaults": {
-          "decimals": 12345678901234567890123,
-          "max": 1e30,
-          "min": 10.0
-        }
-      }
-    },
-    {
-      "id": 2,
-      "type": "row",
-      "panels": [
-        {
-          "id": 1,
-          "datasource": {
-            "type": "prometheus",
-            "uid": "${datasource}"
-          },
-          "targets": [
-            {
-              "refId": "A",
-              "expr": "up"
-            }
-          ]
-        }
-      ]
-    },
-    {
-      "id": 3,
-      "datasource": {
-        "type": "loki",
-        "uid": "${DS_LOKI}"
-      },
-      "targets": [
-        {}
-      ]
-    },
-    {
-      "id": 5,
-      "datasource": {
-        "type": "datasource",
-        "uid": "-- Mixed --"
-      }
-    }
-  ]
-}
-"#;
+    const CANONICAL: &str = include_str!("canonical/canonical.json");
 
     #[test]
     fn an_export_loses_what_belongs_to_one_grafana() {
