@@ -86,9 +86,29 @@ type Run = Box<dyn Fn(&Context) -> Result<()>>;
 /// A case's name, and what it does with either Helm.
 type HelmCase = (&'static str, fn(&Context, Tool) -> Result<()>);
 
+/// A case's name, and what it does with either Helm and an archive of the full edition.
+type FullCase = (&'static str, fn(&Context, Tool, &Subject) -> Result<()>);
+
 impl Case {
     fn new(name: impl Into<String>, needs: &[Tool], run: impl Fn(&Context) -> Result<()> + 'static) -> Case {
         Case { name: name.into(), needs: needs.to_vec(), run: Box::new(run) }
+    }
+
+    /// The same cases for both Helm majors and every archive of the full edition; `what` begins their names, `more` are
+    /// tools that they need beside Helm.
+    fn for_full(context: &Context, what: &str, more: &[Tool], cases: &[FullCase]) -> Vec<Case> {
+        let mut all = Vec::new();
+        for subject in &context.full {
+            for helm in [tools::HELM3, tools::HELM4] {
+                let needs = [&[helm], more].concat();
+                all.extend(cases.iter().map(|&(name, run)| {
+                    let subject = subject.clone();
+                    let name = format!("{} {what} with the {}: {name}", helm.name, subject.name);
+                    Case::new(name, &needs, move |context| run(context, helm, &subject))
+                }));
+            }
+        }
+        all
     }
 
     /// The same cases for both Helm majors.

@@ -13,7 +13,7 @@ use super::rendered::{Rendered, text_at};
 use super::{Case, Context, Subject, profiles, typed};
 use crate::dependency::{self, Archive};
 use crate::model::Model;
-use crate::tools::{HELM3, HELM4, Tool};
+use crate::tools::{HELM4, Tool};
 
 /// The chart of ours that renders objects of the same names and labels as the real stack, from the values that we set.
 const STAND_IN_FOLDER: &str = "xtask/tests/stand-in";
@@ -53,21 +53,20 @@ fn read_folder(folder: &Path, below: &str, files: &mut Files) -> Result<()> {
 }
 
 pub(super) fn cases(context: &Context) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for subject in &context.full {
-        for helm in [HELM3, HELM4] {
-            let mut case = |name: &str, run: fn(&Context, Tool, &Subject) -> Result<()>| {
-                let subject = subject.clone();
-                let name = format!("{} full edition with the {}: {name}", helm.name, subject.name);
-                cases.push(Case::new(name, &[helm], move |context| run(context, helm, &subject)));
-            };
-            case("the archive and the checkout's folder render the same", folder);
-            case("monitors and rules are selected", selected);
-            case("Grafana's administrator", administrator);
-            case("every field of our custom resources exists", |context, helm, subject| {
+    let mut cases = Case::for_full(
+        context,
+        "full edition",
+        &[],
+        &[
+            ("the archive and the checkout's folder render the same", folder),
+            ("monitors and rules are selected", selected),
+            ("Grafana's administrator", administrator),
+            ("every field of our custom resources exists", |context, helm, subject| {
                 typed::check(&context.model, &render(context, helm, subject, &[])?)
-            });
-        }
+            }),
+        ],
+    );
+    for subject in &context.full {
         let subject = subject.clone();
         let name = format!("helm4 full edition with the {}: install --dry-run=client", subject.name);
         cases.push(Case::new(name, &[HELM4], move |context| dry_run(context, &subject)));

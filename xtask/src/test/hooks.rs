@@ -7,7 +7,7 @@ use serde_yaml::Value;
 
 use super::rendered::{Rendered, text_at};
 use super::{Case, Context, Subject, pods};
-use crate::tools::{HELM3, HELM4, Tool};
+use crate::tools::Tool;
 
 pub(super) fn cases(context: &Context) -> Vec<Case> {
     let mut cases = Case::for_both(&[
@@ -15,16 +15,7 @@ pub(super) fn cases(context: &Context) -> Vec<Case> {
         ("helm test: it asks for the groups and dashboards that are rendered", groups),
         ("helm test: its pod is restricted and its image replaceable", pod_settings),
     ]);
-    for subject in &context.full {
-        for helm in [HELM3, HELM4] {
-            let name = format!(
-                "{} helm test: full edition with the {}: it asks the bundled services",
-                helm.name, subject.name
-            );
-            let subject = subject.clone();
-            cases.push(Case::new(name, &[helm], move |context| bundled(context, helm, &subject)));
-        }
-    }
+    cases.extend(Case::for_full(context, "helm test: full edition", &[], &[("it asks the bundled services", bundled)]));
     cases
 }
 

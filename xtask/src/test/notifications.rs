@@ -12,8 +12,8 @@ use serde_yaml::Value;
 
 use super::prometheus::run;
 use super::rendered::{Rendered, text_at};
-use super::{Case, Context, Subject, typed};
-use crate::tools::{AMTOOL, HELM3, HELM4, Tool};
+use super::{Case, Context, FullCase, Subject, typed};
+use crate::tools::{AMTOOL, Tool};
 use xshell::cmd;
 
 /// The Secret with the receivers' credentials.
@@ -69,20 +69,18 @@ const VARIANTS: [(&str, [&str; 5]); 8] = [
 ];
 
 pub(super) fn cases(context: &Context) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for subject in &context.full {
-        for helm in [HELM3, HELM4] {
-            let mut case = |name: &str, needs: &[Tool], run: fn(&Context, Tool, &Subject) -> Result<()>| {
-                let subject = subject.clone();
-                let name = format!("{} notifications with the {}: {name}", helm.name, subject.name);
-                cases.push(Case::new(name, needs, move |context| run(context, helm, &subject)));
-            };
-            case("Alertmanager takes the configuration, and alerts their ways", &[helm, AMTOOL], taken);
-            case("the operator finds the Secret and knows every field", &[helm], read_by_the_operator);
-            case("the AlertmanagerConfig says the same", &[helm], same_in_both_editions);
-            case("what cannot work is refused", &[helm], refused::full);
-        }
-    }
+    let taken: FullCase = ("Alertmanager takes the configuration, and alerts their ways", taken);
+    let mut cases = Case::for_full(context, "notifications", &[AMTOOL], &[taken]);
+    cases.extend(Case::for_full(
+        context,
+        "notifications",
+        &[],
+        &[
+            ("the operator finds the Secret and knows every field", read_by_the_operator),
+            ("the AlertmanagerConfig says the same", same_in_both_editions),
+            ("what cannot work is refused", refused::full),
+        ],
+    ));
     cases.extend(refused::cases());
     cases.extend(messages::cases());
     cases.extend(page::cases());

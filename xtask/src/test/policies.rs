@@ -9,8 +9,8 @@ use serde_yaml::Value;
 use super::relabel::Labels;
 use super::rendered::{Rendered, text_at};
 use super::targets::selects;
-use super::{Case, Context, Subject};
-use crate::tools::{HELM3, HELM4, Tool};
+use super::{Case, Context, FullCase, Subject};
+use crate::tools::Tool;
 
 /// Everything on that opens a port, with clients elsewhere.
 const VALUES: &str = "
@@ -28,16 +28,8 @@ const GRAFANA: &str = "gorax-monitoring-grafana";
 
 pub(super) fn cases(context: &Context) -> Vec<Case> {
     let mut cases = Case::for_both(&[("network policies: the addon's exporters let any Prometheus in", addon)]);
-    for subject in &context.full {
-        for helm in [HELM3, HELM4] {
-            let subject = subject.clone();
-            let name = format!(
-                "{} full edition with the {}: network policies let in what must, and nobody else",
-                helm.name, subject.name
-            );
-            cases.push(Case::new(name, &[helm], move |context| everything(context, helm, &subject)));
-        }
-    }
+    let everything: FullCase = ("network policies let in what must, and nobody else", everything);
+    cases.extend(Case::for_full(context, "full edition", &[], &[everything]));
     cases
 }
 

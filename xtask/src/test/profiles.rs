@@ -13,7 +13,7 @@ use super::rendered::Rendered;
 use super::{Case, Context, Subject, availability, typed};
 use crate::dependency;
 use crate::model::facts::Fields;
-use crate::tools::{HELM3, HELM4, Tool};
+use crate::tools::{HELM4, Tool};
 use crate::vendor::facts;
 
 /// Profiles that say how large an installation is: one of them at most.
@@ -47,21 +47,16 @@ pub(super) fn cases(context: &Context) -> Vec<Case> {
         Case::new("profiles: conservative has every critical alert wait longer", &[], conservative),
         Case::new("profiles: docs/profiles.md has a row for each, and its values render", &[HELM4], page),
     ];
-    for subject in &context.full {
-        for helm in [HELM3, HELM4] {
-            let mut case = |name: &str, run: fn(&Context, Tool, &Subject) -> Result<()>| {
-                let subject = subject.clone();
-                let name = format!("{} full edition with the {}: {name}", helm.name, subject.name);
-                cases.push(Case::new(name, &[helm], move |context| run(context, helm, &subject)));
-            };
-            case("lint --strict, default and with each profile", lint);
-            case(
-                "profiles alone, twice the same, and together: retention, replicas, budgets, mesh and fields",
-                together,
-            );
-            case("profile airgap: every image is listed, pinned and of one registry", airgap);
-        }
-    }
+    cases.extend(Case::for_full(
+        context,
+        "full edition",
+        &[],
+        &[
+            ("lint --strict, default and with each profile", lint),
+            ("profiles alone, twice the same, and together: retention, replicas, budgets, mesh and fields", together),
+            ("profile airgap: every image is listed, pinned and of one registry", airgap),
+        ],
+    ));
     cases.extend(Case::for_both(&[("profiles: lint --strict and render of the addon with each", addon)]));
     cases
 }
