@@ -52,17 +52,24 @@ fn own(root: &Path, metrics: &[PathBuf]) -> Result<(Vec<Finding>, String)> {
 pub fn findings(sources: &Sources, model: &Model) -> Vec<Finding> {
     let profiles = model.values.profiles.values().flatten().map(|fragment| &fragment.values);
     let settings = settings(&model.values.with(&[]), profiles);
-    // Each reads the model and knows nothing of the others, so they need not wait for each other.
+    // The two take about as long, and neither needs the other.
     let mut findings = std::thread::scope(|scope| {
-        let texts = scope.spawn(|| [coverage::check(sources, model), dashboards::check(sources, model)].concat());
-        let house = dashboards::of_this_house(model);
-        let mut findings = checks::run_beside(&model.rules, &model.dashboards, &[], &model.contract, &settings, house);
-        findings.extend(alerts::check(sources, model));
-        findings.extend(runbooks::check(sources, model, &settings));
-        findings.extend(chart::check(sources, model));
-        findings.extend(retention::check(model));
-        findings.extend(values::check(model));
-        findings.extend(texts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let house = scope.spawn(|| {
+            [
+                alerts::check(sources, model),
+                chart::check(sources, model),
+                coverage::check(sources, model),
+                dashboards::check(sources, model),
+                retention::check(model),
+                runbooks::check(sources, model, &settings),
+                values::check(model),
+            ]
+            .concat()
+        });
+        // Those that a dashboard's exceptions cover too.
+        let beside = dashboards::of_this_house(model);
+        let mut findings = checks::run_beside(&model.rules, &model.dashboards, &[], &model.contract, &settings, beside);
+        findings.extend(house.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         findings
     });
     findings.sort();

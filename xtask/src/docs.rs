@@ -16,15 +16,14 @@ use crate::flags;
 use crate::generated::Place;
 use crate::model::Model;
 use crate::output::Lock;
-use crate::sources::Sources;
 
 /// The generated pages.
 pub const PAGES: Place = Place { command: "cargo xtask docs", folder: "docs", owned: &["dashboards"] };
 
 impl flags::Docs {
     pub fn run(self, root: &Path) -> Result<()> {
-        let (sources, model, _) = check::checked(root)?;
-        let pages = generate(&sources, &model)?;
+        let (_, model, _) = check::checked(root)?;
+        let pages = generate(&model)?;
         if self.check {
             let stale = PAGES.stale(root, &pages)?;
             if !stale.is_empty() {
@@ -40,9 +39,9 @@ impl flags::Docs {
 }
 
 /// Every generated page, by its path below docs/.
-pub fn generate(sources: &Sources, model: &Model) -> Result<Files> {
+pub fn generate(model: &Model) -> Result<Files> {
     let mut pages = dashboards::render(model);
-    pages.insert("alerts.md".to_owned(), alerts::render(sources, model)?.into_bytes());
+    pages.insert("alerts.md".to_owned(), alerts::render(model)?.into_bytes());
     Ok(pages)
 }
 
@@ -54,8 +53,8 @@ mod tests {
     #[test]
     fn the_committed_pages_are_up_to_date() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let (sources, model, _) = check::checked(root).unwrap();
-        let stale = PAGES.stale(root, &generate(&sources, &model).unwrap()).unwrap();
+        let (_, model, _) = check::checked(root).unwrap();
+        let stale = PAGES.stale(root, &generate(&model).unwrap()).unwrap();
         assert!(stale.is_empty(), "{}", Findings(stale));
     }
 }

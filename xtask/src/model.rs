@@ -3,9 +3,11 @@
 pub mod facts;
 pub mod images;
 pub mod threshold;
+pub mod unit_tests;
 pub mod values;
 
 use std::collections::BTreeMap;
+use std::thread::{self, ScopedJoinHandle};
 
 use helmpack::chart::Chart;
 use helmpack::ignore::Rules as IgnoreRules;
@@ -18,6 +20,7 @@ use rulecheck::{Contract, Dashboard, Finding, Rule, RuleFile, checks, exception}
 use crate::failure::{Findings, on_errors};
 use crate::sources::Sources;
 use facts::Facts;
+use unit_tests::TestFile;
 use values::Values;
 
 /// Everything that the sources say.
@@ -33,6 +36,8 @@ pub struct Model {
     pub released: Timestamp,
     /// `alerts/*.yaml`.
     pub rules: Vec<RuleFile>,
+    /// `alerts/tests/*.yaml`.
+    pub tests: Vec<TestFile>,
     /// `dashboards/*.json`.
     pub dashboards: Vec<Dashboard>,
     /// `metrics/*.yaml`.
@@ -60,11 +65,16 @@ impl Model {
         );
         let version = chart.as_ref().map(|chart| chart.version.clone()).unwrap_or_default();
         let released = read(sources, "CHANGELOG.md", |text| changelog::released(text, &version), &mut findings);
-        let rules = read_rules(sources, &mut findings);
-        let dashboards = read_dashboards(sources, &mut findings);
-        let contract = read_contract(sources, &mut findings);
-        let values = Values::parse(sources, &mut findings);
-        let facts = facts::read(sources, &mut findings);
+        // The two that take as long as all others together are read beside them.
+        let (rules, dashboards, contract, values, tests, facts) = thread::scope(|scope| {
+            let tests = scope.spawn(|| reading(|findings| unit_tests::read(sources, findings)));
+            let facts = scope.spawn(|| reading(|findings| facts::read(sources, findings)));
+            let rules = read_rules(sources, &mut findings);
+            let dashboards = read_dashboards(sources, &mut findings);
+            let contract = read_contract(sources, &mut findings);
+            let values = Values::parse(sources, &mut findings);
+            (rules, dashboards, contract, values, joined(tests, &mut findings), joined(facts, &mut findings))
+        });
         on_errors(findings)?;
         let (Some(chart), Some(ignore), Some(pins), Some(released), Some(values)) =
             (chart, ignore, pins, released, values)
@@ -73,7 +83,7 @@ impl Model {
             return Err(Findings(Vec::new()));
         };
         let released = released.unwrap_or_else(|| UNRELEASED.parse().unwrap_or_default());
-        Ok(Model { chart, pins, ignore, released, rules, dashboards, contract, values, facts })
+        Ok(Model { chart, pins, ignore, released, rules, tests, dashboards, contract, values, facts })
     }
 
     /// Every alerting rule with its file and its group's name, in order.
@@ -93,6 +103,19 @@ impl Model {
         let shown = queries.filter(|query| dashboard.target(query).is_some_and(|(_, target)| !target.hidden));
         shown.filter_map(|query| mark(&query.ast, &self.rules, &self.contract).ok()).reduce(Marked::and)
     }
+}
+
+/// What a reader reads, and what it finds.
+fn reading<T>(read: impl FnOnce(&mut Vec<Finding>) -> T) -> (T, Vec<Finding>) {
+    let mut findings = Vec::new();
+    (read(&mut findings), findings)
+}
+
+/// Waits for a reader.
+fn joined<T>(reader: ScopedJoinHandle<'_, (T, Vec<Finding>)>, findings: &mut Vec<Finding>) -> T {
+    let (read, found) = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    findings.extend(found);
+    read
 }
 
 /// Reads one text file with `parse`; what goes wrong becomes a finding, with the line where the message has one.

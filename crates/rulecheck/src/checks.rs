@@ -24,6 +24,8 @@ mod usage;
 
 use std::collections::BTreeMap;
 
+use promql_parser::parser::Expr;
+
 use crate::alertmanager::Alertmanager;
 use crate::contract::Contract;
 use crate::dashboard::{Dashboard, Definition, Variable};
@@ -70,6 +72,8 @@ pub(crate) enum Purpose<'a> {
     Panel(&'a Dashboard, &'a crate::dashboard::Query),
     /// The values of a dashboard's variable. Nobody looks at its numbers: only its selectors matter.
     Variable(&'a Variable),
+    /// A person, who runs it by hand as a text says.
+    Document,
 }
 
 impl<'a> Query<'a> {
@@ -176,6 +180,35 @@ pub fn run_beside(
     findings.extend(unique_dashboards(dashboards));
     let alerts = route::with_the_stack(alerts);
     findings.extend(alertmanagers.iter().flat_map(|alertmanager| route::check(alertmanager, &alerts)));
+    findings.sort();
+    findings.dedup();
+    findings
+}
+
+/// A query of a text, such as a runbook's, with the file and the line that it stands in.
+pub struct DocumentQuery<'a> {
+    /// The text's path.
+    pub file: &'a str,
+    /// The line, from 1.
+    pub line: usize,
+    /// The query, parsed.
+    pub expr: Expr,
+}
+
+/// Runs the checks of single queries over those of texts, which know the recording rules among `rules`.
+pub fn run_documents(
+    queries: &[DocumentQuery<'_>],
+    rules: &[RuleFile],
+    contract: &Contract,
+    settings: &Settings,
+) -> Vec<Finding> {
+    let world = World::new(contract, rules);
+    let of = |&DocumentQuery { file, line, ref expr }| {
+        let node = infer(&world, expr);
+        let query = Query { node, purpose: Purpose::Document, file, line, subject: String::new() };
+        QUERY_CHECKS.iter().flat_map(|check| check(&world, settings, &query)).collect::<Vec<_>>()
+    };
+    let mut findings: Vec<Finding> = queries.iter().flat_map(of).collect();
     findings.sort();
     findings.dedup();
     findings

@@ -5,88 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rulecheck::{Finding, yaml};
-use serde::Deserialize;
-use serde_json::Value;
+use rulecheck::Finding;
 
 use crate::model::Model;
+use crate::model::unit_tests::TestFile;
 use crate::sources::Sources;
-
-/// The part of promtool's test format that coverage is read from, and the page of all alerts.
-#[derive(Deserialize)]
-pub struct TestFile {
-    #[serde(default)]
-    rule_files: Vec<String>,
-    /// The situations.
-    #[serde(default)]
-    pub tests: Vec<Test>,
-}
-
-/// One situation.
-#[derive(Deserialize)]
-pub struct Test {
-    /// What it is called.
-    #[serde(default)]
-    pub name: String,
-    /// What is asked of single alerts.
-    #[serde(default)]
-    pub alert_rule_test: Vec<AlertTest>,
-    /// What is asked in PromQL.
-    #[serde(default)]
-    pub promql_expr_test: Vec<ExprTest>,
-}
-
-impl Test {
-    /// The samples of all alerts, where a situation asks for them.
-    pub fn of_all_alerts(&self) -> Option<&ExprTest> {
-        self.promql_expr_test.iter().find(|test| test.expr.contains("ALERTS{"))
-    }
-}
-
-/// A query and its result.
-#[derive(Deserialize)]
-pub struct ExprTest {
-    expr: String,
-    /// The series that it must return, no more and no less.
-    #[serde(default)]
-    pub exp_samples: Option<Vec<Sample>>,
-}
-
-/// A series.
-#[derive(Deserialize)]
-pub struct Sample {
-    /// As PromQL writes it, such as `{alertname="A"}`.
-    pub labels: String,
-}
-
-/// Whether an alert fires at a time.
-#[derive(Deserialize)]
-pub struct AlertTest {
-    /// The alert.
-    pub alertname: String,
-    #[serde(default)]
-    exp_alerts: Option<Vec<Value>>,
-}
-
-impl AlertTest {
-    /// Whether it does.
-    pub fn fires(&self) -> bool {
-        self.exp_alerts.as_ref().is_some_and(|alerts| !alerts.is_empty())
-    }
-}
-
-/// The test files with their paths, and what is wrong with those that cannot be read.
-pub fn files(sources: &Sources) -> (Vec<(&str, TestFile)>, Vec<Finding>) {
-    let (mut files, mut findings) = (Vec::new(), Vec::new());
-    for path in sources.below("alerts/tests") {
-        match sources.text(path).map(yaml::parse::<TestFile>) {
-            Ok(Ok(file)) => files.push((path, file)),
-            Ok(Err(error)) => findings.push(Finding::error(path, error.line, "file/syntax", error.message)),
-            Err(finding) => findings.push(finding),
-        }
-    }
-    (files, findings)
-}
 
 #[derive(Default)]
 struct Seen {
@@ -95,11 +18,11 @@ struct Seen {
 }
 
 pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
-    let (files, mut findings) = files(sources);
+    let mut findings = Vec::new();
     let names: BTreeSet<&str> = model.alerts().map(|(_, _, rule)| rule.name.as_str()).collect();
     let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
-    for (path, file) in &files {
-        read(path, file, sources, &names, &mut seen, &mut findings);
+    for file in &model.tests {
+        read(file, sources, &names, &mut seen, &mut findings);
     }
     for (file, _, rule) in model.alerts() {
         let seen = seen.get(&rule.name);
@@ -120,13 +43,13 @@ pub(super) fn check(sources: &Sources, model: &Model) -> Vec<Finding> {
 }
 
 fn read(
-    path: &str,
     file: &TestFile,
     sources: &Sources,
     names: &BTreeSet<&str>,
     seen: &mut BTreeMap<String, Seen>,
     findings: &mut Vec<Finding>,
 ) {
+    let path = file.path.as_str();
     let text = sources.text(path).unwrap_or_default();
     let line_of = |needle: &str| text.lines().position(|line| line.contains(needle)).map_or(1, |index| index + 1);
     for rule_file in &file.rule_files {

@@ -1,8 +1,9 @@
 //! What this repository wants of its runbooks: a page per alert with the same sections, and queries that run, against
 //! metrics that there are. A ```` ```promql ```` block holds one query in each line.
 
-use rulecheck::{Finding, RuleFile, Settings, checks};
-use serde_json::json;
+use rulecheck::checks::{self, DocumentQuery};
+use rulecheck::query::parse_expr;
+use rulecheck::{Finding, Settings};
 
 use crate::model::Model;
 use crate::sources::Sources;
@@ -11,9 +12,6 @@ const FOLDER: &str = "docs/runbooks";
 /// The overview, which is no alert's page.
 const OVERVIEW: &str = "README.md";
 const SECTIONS: [&str; 5] = ["Confirm", "Likely causes", "What to do", "When it is a false alarm", "Tuning"];
-
-/// A person reads the answer: that nothing is there yet is one.
-const DARK: &str = "query/dark-metric";
 
 pub(super) fn check(sources: &Sources, model: &Model, settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -30,9 +28,9 @@ pub(super) fn check(sources: &Sources, model: &Model, settings: &Settings) -> Ve
         if name != OVERVIEW {
             findings.extend(page(model, path, name.trim_end_matches(".md"), text));
         }
-        queries.extend(of_page(path, text, &mut findings));
+        queries.extend(self::queries(path, text, &mut findings));
     }
-    findings.extend(run(model, settings, &queries));
+    findings.extend(checks::run_documents(&queries, &model.rules, &model.contract, settings));
     findings
 }
 
@@ -58,53 +56,21 @@ fn page(model: &Model, path: &str, alert: &str, text: &str) -> Vec<Finding> {
 }
 
 /// The queries of a page.
-struct Queries<'a> {
-    /// As a rule file: one recording rule for each.
-    rules: RuleFile,
-    path: &'a str,
-    /// The line of each query, by the line of its rule.
-    lines: Vec<(usize, usize)>,
-}
-
-fn of_page<'a>(path: &'a str, text: &str, findings: &mut Vec<Finding>) -> Option<Queries<'a>> {
-    let mut rules = "groups:\n  - name: runbook\n    rules:\n".to_owned();
-    let mut lines = Vec::new();
+fn queries<'a>(path: &'a str, text: &str, findings: &mut Vec<Finding>) -> Vec<DocumentQuery<'a>> {
+    let mut queries = Vec::new();
     let mut inside = false;
     for (number, line) in (1..).zip(text.lines()) {
         match line.strip_prefix("```") {
             Some(kind) => inside = kind == "promql",
-            None if inside => {
-                let rule = json!({"record": format!("runbook:line{number}:query"), "expr": line});
-                rules += &format!("      - {rule}\n");
-                lines.push((lines.len() + 4, number));
-            }
+            None if inside => match parse_expr(line) {
+                Ok(expr) => queries.push(DocumentQuery { file: path, line: number, expr }),
+                Err(message) => {
+                    let message = format!("the query does not parse: {}", message.trim());
+                    findings.push(Finding::error(path, number, "file/syntax", message));
+                }
+            },
             None => {}
         }
     }
-    let mut wrong = Vec::new();
-    let parsed = (!lines.is_empty()).then(|| RuleFile::parse(path, &rules, &mut wrong)).flatten();
-    findings.extend(wrong.into_iter().map(|finding| placed(finding, &lines)));
-    Some(Queries { rules: parsed?, path, lines })
-}
-
-/// A finding at the line of the page that its query stands in.
-fn placed(mut finding: Finding, lines: &[(usize, usize)]) -> Finding {
-    finding.line = lines.iter().find(|(rule, _)| *rule == finding.line).map_or(1, |(_, line)| *line);
-    finding.subject = String::new();
-    finding
-}
-
-fn run(model: &Model, settings: &Settings, queries: &[Queries<'_>]) -> Vec<Finding> {
-    let mut rules = model.rules.clone();
-    rules.extend(queries.iter().map(|queries| queries.rules.clone()));
-    let found = checks::run(&rules, &[], &[], &model.contract, settings).into_iter();
-    let wanted = found.filter(|finding| {
-        let of_queries = finding.check.starts_with("query/") || finding.check.starts_with("match/");
-        of_queries && finding.check != DARK
-    });
-    let of_pages = wanted.filter_map(|finding| {
-        let queries = queries.iter().find(|queries| queries.path == finding.file)?;
-        Some(placed(finding, &queries.lines))
-    });
-    of_pages.collect()
+    queries
 }

@@ -8,9 +8,8 @@ use rulecheck::contract::Emitted;
 use rulecheck::needs::{Alternative, needs};
 use rulecheck::{Contract, Rule};
 
-use crate::check::coverage::{self, Test};
+use crate::model::unit_tests::Test;
 use crate::model::{Model, threshold};
-use crate::sources::Sources;
 
 const HEADER: &str = "<!-- Made by `cargo xtask docs` from alerts/ and metrics/; edit those. -->
 
@@ -27,8 +26,7 @@ const SITUATIONS: &str = "
 What fires at any time in whole installations, of all alerts together";
 
 /// The page.
-pub(super) fn render(sources: &Sources, model: &Model) -> Result<String> {
-    let (files, _) = coverage::files(sources);
+pub(super) fn render(model: &Model) -> Result<String> {
     let mut text = HEADER.to_owned();
     let mut last = "";
     for (_, group, rule) in model.alerts() {
@@ -37,10 +35,10 @@ pub(super) fn render(sources: &Sources, model: &Model) -> Result<String> {
             text += "|---|---|---|---|---|---|---|\n";
             last = group;
         }
-        let tests = files.iter().map(|(path, file)| (*path, file.tests.as_slice()));
+        let tests = model.tests.iter().map(|file| (file.path.as_str(), file.tests.as_slice()));
         text += &row(model, rule, tests).with_context(|| format!("describing {}", rule.subject()))?;
     }
-    let tests: Vec<&Test> = files.iter().flat_map(|(_, file)| &file.tests).collect();
+    let tests: Vec<&Test> = model.tests.iter().flat_map(|file| &file.tests).collect();
     Ok(text + &situations(&tests))
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Query, Settings};
+use super::{Purpose, Query, Settings};
 use crate::contract::Emitted;
 use crate::finding::Finding;
 use crate::infer::{Series, World};
@@ -23,6 +23,8 @@ fn one(world: &World<'_>, query: &Query<'_>, name: &str) -> Option<Finding> {
             };
             Some(query.error("query/unknown-metric", format!("no contract file declares {name}")).help(help))
         }
+        // To the person who asks, that nothing is there yet is an answer.
+        Series::Declared(..) if matches!(query.purpose, Purpose::Document) => None,
         Series::Declared(metric, _) if metric.emitted == Emitted::Dark => Some(
             query
                 .error("query/dark-metric", format!("{name} is defined but never recorded"))

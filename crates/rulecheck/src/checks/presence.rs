@@ -173,7 +173,11 @@ fn missing_ratio(world: &World<'_>, query: &Query<'_>, node: &Node<'_>) -> Optio
         .iter()
         .any(|whole| metric_name(whole) == metric_name(missing) && *whole != missing && is_narrower(missing, whole));
     of_whole.then_some(())?;
-    let what = if matches!(query.purpose, Purpose::Panel(..)) { "panel shows" } else { "record has" };
+    let what = match query.purpose {
+        Purpose::Rule(..) => "record has",
+        Purpose::Panel(..) => "panel shows",
+        Purpose::Variable(_) | Purpose::Document => "query returns",
+    };
     let message = format!("while there is no `{missing}`, the {what} no value instead of 0");
     Some(query.error("query/empty-numerator", message).warning().help(or_zero(lower)))
 }

@@ -39,14 +39,14 @@ pub(super) fn check(_: &World<'_>, settings: &Settings, query: &Query<'_>) -> Ve
             // Grafana chooses what a variable stands for.
             !["[$", "[${", "[[["].iter().any(|variable| panel.expr.contains(variable))
         }
-        Purpose::Rule(..) => true,
+        Purpose::Rule(..) | Purpose::Document => true,
         Purpose::Variable(_) => false,
     };
     if ranges_are_written {
         of_node(settings, query, &query.node, None, &mut findings);
         findings.extend(beyond_retention(settings, query));
     }
-    if matches!(query.purpose, Purpose::Rule(..)) {
+    if matches!(query.purpose, Purpose::Rule(..) | Purpose::Document) {
         findings.extend(irate(query));
     }
     findings
