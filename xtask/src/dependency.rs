@@ -27,6 +27,8 @@ pub struct Archive {
     pub pinned: bool,
     /// The archive itself, unchanged.
     pub bytes: Vec<u8>,
+    /// The files in it.
+    pub files: Files,
 }
 
 impl Archive {
@@ -93,7 +95,7 @@ fn allowed(root: &Path) -> Result<Vec<String>> {
 
 /// Looks into an archive before anything is done with it: safe to unpack, and the chart that is wanted.
 pub fn check(dependency: &Dependency, bytes: Vec<u8>, pin: &str) -> Result<Archive> {
-    let files = unpack(&bytes)?;
+    let (_, files) = archive::unpack(&bytes).context("the archive is refused")?;
     let metadata = files.get("Chart.yaml").context("the archive holds no Chart.yaml")?;
     // A foreign chart may use fields that ours may not; name and version are all that matters here.
     let metadata: serde_json::Value = serde_yaml::from_slice(metadata).context("reading its Chart.yaml")?;
@@ -103,13 +105,7 @@ pub fn check(dependency: &Dependency, bytes: Vec<u8>, pin: &str) -> Result<Archi
         bail!("the archive is {name} {version}, wanted is {} {}", dependency.name, dependency.version);
     }
     let sha256 = sha256(&bytes);
-    Ok(Archive { name, version, pinned: sha256 == pin, sha256, bytes })
-}
-
-/// The files of a dependency's archive.
-pub fn unpack(bytes: &[u8]) -> Result<Files> {
-    let (_, files) = archive::unpack(bytes).context("the archive is refused")?;
-    Ok(files)
+    Ok(Archive { name, version, pinned: sha256 == pin, sha256, bytes, files })
 }
 
 /// Reads a file that may be missing.

@@ -4,11 +4,13 @@
 pub mod plan;
 pub mod release;
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use helmpack::archive::Files;
+use helmpack::chart::Chart;
 use helmpack::oci;
 use helmpack::oci::reference::Repository;
 use serde_json::json;
@@ -35,14 +37,15 @@ impl flags::Publish {
             None => root.join("dist"),
         };
         let target = Repository::parse(&self.target)?;
-        let files = verified(&folder)?;
+        let files = read(&folder)?;
+        let charts = verified(&folder, &files)?;
         let record = files.get(record::FILE).context("there is no package.json")?;
         let record = Record::parse(record).context("reading package.json")?;
         let wanted = |edition: &Edition| self.edition.is_none_or(|only| only == *edition);
         let editions: Vec<Edition> =
             Edition::ALL.into_iter().filter(wanted).filter(|e| record.archive(*e).is_some()).collect();
         may_go(root, &record, &editions)?;
-        let releases = release::read(&files, &record, &editions, &target)?;
+        let releases = release::read(&files, &charts, &record, &editions, &target)?;
         let repositories: Vec<Repository> =
             releases.iter().map(|release| release.reference.repository.clone()).collect();
         let access = if self.dry_run { Access::Pull } else { Access::Push };
@@ -83,17 +86,20 @@ impl flags::Publish {
     }
 }
 
-/// The files of a folder, if they are what `package` wrote.
-fn verified(folder: &Path) -> Result<Files> {
+fn read(folder: &Path) -> Result<Files> {
     if !folder.is_dir() {
         bail!(Usage(format!("there is no {}; `cargo xtask package` makes dist/", folder.display())));
     }
-    let files = verify::read(folder)?;
-    let defects = verify::folder::verify(&files);
+    verify::read(folder)
+}
+
+/// The charts of a folder by the names of their archives, if its files are what `package` wrote.
+fn verified<'a>(folder: &Path, files: &'a Files) -> Result<BTreeMap<&'a str, Chart>> {
+    let (archives, defects) = verify::folder::verify(files);
     if !defects.is_empty() {
         bail!("{} does not verify; make it anew with `cargo xtask package`{}", folder.display(), lines(&defects));
     }
-    Ok(files)
+    Ok(archives.into_iter().map(|(name, archive)| (name, archive.chart)).collect())
 }
 
 /// The release discipline: what is published can be traced and made again.

@@ -40,16 +40,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use helmpack::archive::Files;
-use helmpack::chart::Chart;
 use xshell::{Shell, TempDir};
 
 use crate::failure::Reported;
 use crate::flags;
 use crate::model::Model;
-use crate::package;
 use crate::sources::Sources;
 use crate::tools::{self, Found, Tool};
-use crate::{assemble, check};
+use crate::{assemble, check, package, verify};
 
 /// What every case works on.
 struct Context {
@@ -164,9 +162,11 @@ impl Context {
 
 /// The list of an archive's images.
 fn images(archive: &Path) -> Result<String> {
-    let (_, files) = helmpack::archive::unpack(&std::fs::read(archive).context("reading the archive")?)?;
-    let chart = Chart::parse(&String::from_utf8_lossy(files.get("Chart.yaml").context("there is no Chart.yaml")?))?;
-    Ok(package::images::list(&package::images::of(&chart, &files)?))
+    let name = archive.file_name().and_then(|name| name.to_str()).context("the archive's name is not UTF-8")?;
+    let bytes = std::fs::read(archive).context("reading the archive")?;
+    let (verified, _) = verify::archive::verify(name, &bytes, &Files::new()).map_err(anyhow::Error::msg)?;
+    let list = verified.companions.get(&format!("{name}.images.txt")).context("there is no list of images")?;
+    Ok(String::from_utf8_lossy(list).into_owned())
 }
 
 #[derive(Default)]

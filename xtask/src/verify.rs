@@ -54,7 +54,7 @@ impl flags::Verify {
             (files, defects)
         } else if target.is_dir() {
             let files = read(&target)?;
-            let defects = folder::verify(&files);
+            let (_, defects) = folder::verify(&files);
             (files, defects)
         } else if target.is_file() {
             one(&target)?

@@ -6,7 +6,7 @@
 mod verify;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write};
+use std::io::{Read, Write};
 
 use anyhow::{Context, Result, ensure};
 use flate2::read::GzDecoder;
@@ -85,11 +85,16 @@ fn ordered(files: &Files) -> Vec<&str> {
 /// Fails on a second root, a path twice, a link, an unsafe path, and on more than [`MAX_UNPACKED_BYTES`]. Entries for
 /// folders, which other packers write, are passed over. The gzip trailer covers everything up to the end.
 pub fn unpack(archive: &[u8]) -> Result<(String, Files)> {
+    // One byte more than the limit is enough to see that it is passed.
+    untar(GzDecoder::new(archive).take(MAX_UNPACKED_BYTES + 1))
+}
+
+/// The same of a tar stream.
+fn untar(stream: impl Read) -> Result<(String, Files)> {
     let mut files = Files::new();
     let mut root: Option<String> = None;
     let mut left = MAX_UNPACKED_BYTES;
-    // One byte more than the limit is enough to see that it is passed.
-    let mut tar = tar::Archive::new(GzDecoder::new(archive).take(MAX_UNPACKED_BYTES + 1));
+    let mut tar = tar::Archive::new(stream);
     for entry in tar.entries().context("reading the archive")? {
         let mut entry = entry.context("reading the archive")?;
         let kind = entry.header().entry_type();

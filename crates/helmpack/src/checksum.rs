@@ -16,8 +16,13 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// One line per file, `<sha256>  <name>`, sorted by name.
 pub fn sums<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
-    let files: BTreeMap<&str, &[u8]> = files.into_iter().collect();
-    files.iter().fold(String::new(), |text, (name, bytes)| text + &sha256(bytes) + "  " + name + "\n")
+    list(files.into_iter().map(|(name, bytes)| (name, sha256(bytes))))
+}
+
+/// The same of files whose hashes are known, as (name, hash).
+pub fn list<'a>(files: impl IntoIterator<Item = (&'a str, impl AsRef<str>)>) -> String {
+    let files: BTreeMap<_, _> = files.into_iter().collect();
+    files.iter().fold(String::new(), |text, (name, hash)| text + hash.as_ref() + "  " + name + "\n")
 }
 
 /// Reads such a list into (hash, name) pairs. A line of another form is an error that gives its number.

@@ -57,7 +57,7 @@ impl Tree<'_> {
             chart.annotations.insert(UNPINNED.to_owned(), unpinned.join(", "));
             files.insert("Chart.yaml".to_owned(), chart.to_yaml()?.into_bytes());
         }
-        self.pack(Edition::Full, &chart, files, unpinned.is_empty())
+        self.pack(Edition::Full, &chart, files, archives)
     }
 
     /// The addon edition.
@@ -74,15 +74,16 @@ impl Tree<'_> {
         });
         files.extend(assemble::values(self.model, Edition::Addon)?);
         files.insert("Chart.yaml".to_owned(), chart.to_yaml()?.into_bytes());
-        self.pack(Edition::Addon, &chart, files, true)
+        self.pack(Edition::Addon, &chart, files, &[])
     }
 
-    fn pack(&self, edition: Edition, chart: &Chart, mut files: Files, pinned: bool) -> Result<Built> {
+    fn pack(&self, edition: Edition, chart: &Chart, mut files: Files, carried: &[Archive]) -> Result<Built> {
         files.retain(|path, _| !self.model.ignore.ignores(path));
         let packing = || format!("packing the {} edition", edition.name());
         let bytes = archive::pack(&chart.name, &files, self.epoch).with_context(packing)?;
         let packed = Packed { root: chart.name.clone(), mtime: self.epoch, files };
-        let companions = companions(chart, &packed, &sha256(&bytes)).with_context(packing)?;
+        let companions = companions(chart, &packed, carried, &sha256(&bytes)).with_context(packing)?;
+        let pinned = carried.iter().all(|archive| archive.pinned);
         let (chart, archive) = (chart.clone(), chart.archive_name());
         Ok(Built { edition, chart, archive, files: packed.files, bytes, companions, pinned })
     }
@@ -103,16 +104,16 @@ impl Built {
     }
 }
 
-/// What lies beside an archive in dist/, all of it derived from the archive: the digests of the files in it, which hold even where
+/// What lies beside an archive in dist/, all of it derived from the archive, the dependencies that it carries among it: the digests of the files in it, which hold even where
 /// another compressor packs the same tree, the images to mirror, the bill of materials, and the profiles for `helm -f`.
-pub fn companions(chart: &Chart, packed: &Packed, digest: &str) -> Result<Files> {
+pub fn companions(chart: &Chart, packed: &Packed, carried: &[Archive], digest: &str) -> Result<Files> {
     let archive = chart.archive_name();
     let contents = checksum::sums(packed.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
-    let images = images::of(chart, &packed.files)?;
+    let images = images::of(&packed.files, carried)?;
     let mut companions = Files::from([
         (format!("{archive}.contents.sha256"), contents.into_bytes()),
         (format!("{archive}.images.txt"), images::list(&images).into_bytes()),
-        (format!("{archive}.cdx.json"), sbom::write(chart, packed, digest, &images)?),
+        (format!("{archive}.cdx.json"), sbom::write(chart, carried, &images, digest, packed.mtime)?),
     ]);
     let edition = Edition::of(chart);
     for (path, bytes) in &packed.files {

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use helmpack::archive::{self, Files};
-use helmpack::chart::Chart;
+use helmpack::archive::Files;
 use serde_json::Value;
 
-use crate::dependency;
+use crate::dependency::Archive;
 use crate::model::images;
 use crate::vendor::facts;
 
@@ -20,8 +19,8 @@ pub struct Image {
     pub reference: String,
 }
 
-/// The images of the values of a chart, given by its files, and of the dependencies' archives among them.
-pub fn of(chart: &Chart, files: &Files) -> Result<BTreeSet<Image>> {
+/// The images of the values of a chart, given by its files, and of what it carries.
+pub fn of(files: &Files, carried: &[Archive]) -> Result<BTreeSet<Image>> {
     let values = files.get("values.yaml").context("there is no values.yaml")?;
     let values: Value = serde_yaml::from_slice(values).context("reading values.yaml")?;
     // A profile may give an image the tag that the dependency's template would give it, so that it can be listed.
@@ -31,11 +30,8 @@ pub fn of(chart: &Chart, files: &Files) -> Result<BTreeSet<Image>> {
         .collect::<Result<_>>()?;
     let mut own = values.clone();
     let mut all = BTreeMap::new();
-    for dependency in &chart.dependencies {
-        let path = dependency::path_in_chart(&dependency.name, &dependency.version);
-        let bytes = files.get(&path).with_context(|| format!("there is no {path}"))?;
-        let (_, inside) = archive::unpack(bytes).with_context(|| format!("reading {path}"))?;
-        let theirs = facts::images(&inside).with_context(|| format!("reading {path}"))?;
+    for dependency in carried {
+        let theirs = facts::images(&dependency.files).with_context(|| format!("reading {}", dependency.path()))?;
         all.extend(theirs.into_iter().map(|(place, reference)| {
             // Our values may give another tag than the dependency's own.
             let pointer = format!("/{}/{}/tag", dependency.name, place.replace('.', "/"));
@@ -83,25 +79,26 @@ mod tests {
         let files = |pairs: &[(&str, &[u8])]| -> Files {
             pairs.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec())).collect()
         };
-        let stack = archive::pack(
-            "stack",
-            &files(&[(
+        let stack = Archive {
+            name: "stack".to_owned(),
+            version: "1.0.0".to_owned(),
+            sha256: String::new(),
+            pinned: true,
+            bytes: Vec::new(),
+            files: files(&[(
                 "values.yaml",
                 b"job: {image: {registry: docker.io, repository: busybox, tag: latest}}\n\
                   grafana: {image: {repository: 'mirror:5000/grafana'}}\n\
                   sidecar: {image: {repository: sidecar}}\n\
                   prometheus: {image: {registry: quay.io, repository: prometheus, tag: v3}}\n",
             )]),
-            0,
-        );
+        };
         let values = b"exporter: {image: {repository: r/exporter, tag: v1}}\nstack: {job: {image: {tag: 1.38.0}}}\n";
         let files = files(&[
             ("values.yaml", values),
             ("profiles/airgap.yaml", b"stack: {sidecar: {image: {tag: v2}}, prometheus: {image: {tag: v3}}}\n"),
-            ("charts/stack-1.0.0.tgz", &stack.unwrap()),
         ]);
-        let chart = "apiVersion: v2\nname: demo\nversion: 1.0.0\ndependencies:\n  - {name: stack, version: 1.0.0}\n";
-        let images = of(&Chart::parse(chart).unwrap(), &files).unwrap();
+        let images = of(&files, &[stack]).unwrap();
         let expected = "docker.io/busybox:1.38.0\nquay.io/prometheus:v3\nr/exporter:v1\nsidecar:v2\n\
                         # mirror:5000/grafana: stack gives it its tag\n";
         assert_eq!(list(&images), expected);

@@ -4,21 +4,26 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use helmpack::archive::{self, Files, Packed};
+use helmpack::archive::Files;
 use helmpack::chart::Chart;
-use helmpack::checksum::sha256;
 use serde_json::{Map, Value, json};
 
 use super::images::Image;
-use crate::dependency;
+use crate::dependency::Archive;
 
 /// The annotation of Chart.yaml that names the licence by its SPDX id.
 const LICENSE: &str = "artifacthub.io/license";
 
-/// The bill of an archive with the sha256 `digest`, as text.
-pub fn write(chart: &Chart, packed: &Packed, digest: &str, images: &BTreeSet<Image>) -> Result<Vec<u8>> {
+/// The bill, as text, of an archive with the sha256 `digest` and this time of its entries.
+pub fn write(
+    chart: &Chart,
+    carried: &[Archive],
+    images: &BTreeSet<Image>,
+    digest: &str,
+    mtime: u64,
+) -> Result<Vec<u8>> {
     let subject = subject(chart, digest);
-    let mut components = charts(chart, &packed.files)?;
+    let mut components = charts(chart, carried)?;
     components.extend(images.iter().map(image));
     let reference = |component: &Value| component["bom-ref"].clone();
     let depends: Vec<Value> = components.iter().map(reference).collect();
@@ -30,7 +35,7 @@ pub fn write(chart: &Chart, packed: &Packed, digest: &str, images: &BTreeSet<Ima
         "version": 1,
         "metadata": {
             // The time of the archive's entries: a clock would make every bill another one.
-            "timestamp": super::time(packed.mtime)?,
+            "timestamp": super::time(mtime)?,
             "component": subject,
         },
         "components": components,
@@ -52,15 +57,12 @@ fn subject(chart: &Chart, digest: &str) -> Value {
 }
 
 /// The dependencies, each with the charts inside it.
-fn charts(chart: &Chart, files: &Files) -> Result<Vec<Value>> {
+fn charts(chart: &Chart, carried: &[Archive]) -> Result<Vec<Value>> {
     let mut components = Vec::new();
-    for dependency in &chart.dependencies {
-        let path = dependency::path_in_chart(&dependency.name, &dependency.version);
-        let bytes = files.get(&path).with_context(|| format!("there is no {path}"))?;
-        let (_, inside) = archive::unpack(bytes).with_context(|| format!("reading {path}"))?;
+    for (dependency, archive) in chart.dependencies.iter().zip(carried) {
         let mut component = self::chart(&dependency.name, &dependency.version, Some(&dependency.repository));
-        component.insert("hashes".to_owned(), hashes(&sha256(bytes)));
-        let below = below(&inside).with_context(|| format!("reading {path}"))?;
+        component.insert("hashes".to_owned(), hashes(&archive.sha256));
+        let below = below(&archive.files).with_context(|| format!("reading {}", archive.path()))?;
         if !below.is_empty() {
             component.insert("components".to_owned(), below.into());
         }

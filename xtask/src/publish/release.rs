@@ -1,7 +1,9 @@
 //! What is published: the editions in dist/, as they go into a registry.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
-use helmpack::archive::{self, Files};
+use helmpack::archive::Files;
 use helmpack::chart::Chart;
 use helmpack::oci::reference::{Reference, Repository};
 use helmpack::oci::{self, Descriptor, MANIFEST, referrer};
@@ -41,26 +43,40 @@ pub struct Referrer {
     pub artifact: oci::Artifact,
 }
 
-/// Editions of a folder that `package` wrote and that was verified, given by its files.
-pub fn read(files: &Files, record: &Record, editions: &[Edition], target: &Repository) -> Result<Vec<Release>> {
+/// Editions of a folder that `package` wrote and that was verified, given by its files and its charts.
+pub fn read(
+    files: &Files,
+    charts: &BTreeMap<&str, Chart>,
+    record: &Record,
+    editions: &[Edition],
+    target: &Repository,
+) -> Result<Vec<Release>> {
     ensure!(!editions.is_empty(), "this edition was not packaged; `cargo xtask package --require-all` makes both");
-    editions.iter().map(|edition| one(files, record, *edition, target)).collect()
+    let one = |edition: &Edition| {
+        let name = record.archive(*edition).map(|packed| packed.file.as_str()).unwrap_or_default();
+        let chart = charts.get(name).with_context(|| format!("{name} is missing"))?;
+        one(files, name, chart, record, *edition, target)
+    };
+    editions.iter().map(one).collect()
 }
 
-fn one(files: &Files, record: &Record, edition: Edition, target: &Repository) -> Result<Release> {
-    let name = record.archive(edition).map(|packed| packed.file.clone()).unwrap_or_default();
-    let bytes = files.get(&name).with_context(|| format!("{name} is missing"))?;
-    let (_, contents) = archive::unpack(bytes).with_context(|| format!("reading {name}"))?;
-    let chart = contents.get("Chart.yaml").with_context(|| format!("{name} holds no Chart.yaml"))?;
-    let chart = Chart::parse(&String::from_utf8_lossy(chart)).with_context(|| format!("reading {name}"))?;
+fn one(
+    files: &Files,
+    name: &str,
+    chart: &Chart,
+    record: &Record,
+    edition: Edition,
+    target: &Repository,
+) -> Result<Release> {
+    let bytes = files.get(name).with_context(|| format!("{name} is missing"))?;
     let epoch = record.source_date_epoch;
     let signature = files.get(&format!("{name}.prov"));
-    let artifact = oci::chart::artifact(&chart, epoch, bytes, signature.map(Vec::as_slice))?;
+    let artifact = oci::chart::artifact(chart, epoch, bytes, signature.map(Vec::as_slice))?;
     let subject = Descriptor::of(MANIFEST, &artifact.manifest);
     let referrers = ATTACHED.into_iter().map(|(suffix, kind)| {
         let file = format!("{name}{suffix}");
         let bytes = match suffix {
-            provenance::SUFFIX => provenance::statement(record, edition, &chart)?,
+            provenance::SUFFIX => provenance::statement(record, edition, chart)?,
             _ => files.get(&file).cloned().with_context(|| format!("{file} is missing"))?,
         };
         let artifact = referrer::pack(&subject, kind, &file, bytes, epoch)?;
@@ -73,6 +89,6 @@ fn one(files: &Files, record: &Record, edition: Edition, target: &Repository) ->
         signed: signature.is_some(),
         chart: artifact,
         referrers: referrers.collect::<Result<_>>()?,
-        archive: name,
+        archive: name.to_owned(),
     })
 }

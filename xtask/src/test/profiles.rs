@@ -11,7 +11,6 @@ use serde_yaml::Value;
 use super::helm::lint_chart;
 use super::rendered::Rendered;
 use super::{Case, Context, Subject, availability, typed};
-use crate::dependency;
 use crate::model::facts::Fields;
 use crate::tools::{HELM4, Tool};
 use crate::vendor::facts;
@@ -136,7 +135,7 @@ fn fields_of_stack(subject: &Subject) -> Result<BTreeMap<String, Fields>> {
     let (_, files) = archive::unpack(&std::fs::read(&subject.archive)?)?;
     let mut fields = BTreeMap::new();
     for (_, bytes) in files.iter().filter(|(path, _)| path.starts_with("charts/")) {
-        fields.extend(facts::resources(&dependency::unpack(bytes)?, &["Prometheus", "Alertmanager"])?);
+        fields.extend(facts::resources(&archive::unpack(bytes)?.1, &["Prometheus", "Alertmanager"])?);
     }
     Ok(fields)
 }

@@ -135,7 +135,7 @@ fn releases(archives: &[Vec<u8>], signature: Option<&str>, target: &Repository) 
         archives: BTreeMap::new(),
         dependencies: Vec::new(),
     };
-    let mut editions = Vec::new();
+    let (mut editions, mut charts) = (Vec::new(), BTreeMap::new());
     for bytes in archives {
         let packed = archive::verify(bytes)?;
         let chart = String::from_utf8_lossy(packed.files.get("Chart.yaml").context("no Chart.yaml")?).into_owned();
@@ -146,11 +146,13 @@ fn releases(archives: &[Vec<u8>], signature: Option<&str>, target: &Repository) 
         record.archives.insert(edition.name().to_owned(), Packed { file: file.clone(), sha256: sha256(bytes) });
         files.insert(format!("{file}.cdx.json"), format!("{{\"of\": \"{file}\"}}").into_bytes());
         files.extend(signature.map(|text| (format!("{file}.prov"), text.as_bytes().to_vec())));
-        files.insert(file, bytes.clone());
+        files.insert(file.clone(), bytes.clone());
+        charts.insert(file, chart);
         editions.push(edition);
     }
+    let charts = charts.iter().map(|(file, chart)| (file.as_str(), chart.clone())).collect();
     // What they carry is no matter here, and the statement would name it.
-    release::read(&files, &record, &editions, target)
+    release::read(&files, &charts, &record, &editions, target)
 }
 
 /// Publishes one chart; gives how many things were sent.

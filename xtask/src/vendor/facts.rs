@@ -8,7 +8,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::contents_sha256;
-use crate::dependency::{self, Archive};
+use crate::dependency::Archive;
 use crate::model::facts::{Facts, Fields};
 use crate::model::images;
 
@@ -21,18 +21,18 @@ const INTEGRATIONS: [&str; 4] = ["emailConfigs", "pagerdutyConfigs", "slackConfi
 
 /// Derives the facts, as the text of their file.
 pub fn derive(archive: &Archive) -> Result<String> {
-    let files = dependency::unpack(&archive.bytes)?;
-    let chart = Tree::read(&files)?;
+    let files = &archive.files;
+    let chart = Tree::read(files)?;
     let facts = Facts {
         dependency: archive.name.clone(),
         version: archive.version.clone(),
         archive_sha256: archive.sha256.clone(),
-        contents_sha256: contents_sha256(&files),
+        contents_sha256: contents_sha256(files),
         values: chart.value_types(),
         images: chart.images(),
-        alerts: alerts(&files),
-        dashboards: dashboards(&files),
-        resources: resources(&files, &KINDS)?,
+        alerts: alerts(files),
+        dashboards: dashboards(files),
+        resources: resources(files, &KINDS)?,
     };
     let header = "# Made by `cargo xtask vendor` from the dependency's archive; do not edit.\n";
     Ok(header.to_owned() + &helmpack::yaml::write(&serde_json::to_value(facts).context("writing facts")?))

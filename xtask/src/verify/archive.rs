@@ -6,8 +6,9 @@ use helmpack::checksum::{self, sha256};
 use helmpack::provenance as signed;
 
 use super::Defect;
+use crate::dependency::{self, Archive};
 use crate::package::{UNPINNED, companions};
-use crate::{dependency, generated, provenance};
+use crate::{generated, provenance};
 
 /// An archive that was taken apart.
 pub struct Verified {
@@ -15,6 +16,8 @@ pub struct Verified {
     pub chart: Chart,
     /// Its files.
     pub packed: Packed,
+    /// The dependencies in it, those that are whole.
+    pub carried: Vec<Archive>,
     /// Its sha256 in hex.
     pub sha256: String,
     /// What belongs beside it, derived from it.
@@ -38,20 +41,22 @@ pub fn verify(name: &str, bytes: &[u8], beside: &Files) -> Result<(Verified, Vec
     if chart.archive_name() != name {
         defects.push(Defect::new(name, format!("Chart.yaml is of {} {}", chart.name, chart.version)));
     }
-    defects.extend(carried(&chart, &packed.files).into_iter().map(|message| Defect::new(name, message)));
+    let (carried, wrong) = carried(&chart, &packed.files);
+    defects.extend(wrong.into_iter().map(|message| Defect::new(name, message)));
     let sha256 = sha256(bytes);
-    let companions = match companions(&chart, &packed, &sha256) {
-        Ok(companions) => companions,
-        // What is wrong with a dependency's archive is told above.
+    let companions = match companions(&chart, &packed, &carried, &sha256) {
+        // What is wrong with a dependency's archive is told above, and without it the others are not what they would be.
+        _ if carried.len() < chart.dependencies.len() => Files::new(),
         Err(_) if !defects.is_empty() => Files::new(),
         Err(error) => return Err(defect(error)),
+        Ok(companions) => companions,
     };
     for (file, expected) in &companions {
         if let Some(found) = beside.get(file).filter(|found| *found != expected) {
             defects.push(Defect::new(file, difference(found, expected, name)));
         }
     }
-    let verified = Verified { chart, packed, sha256, companions };
+    let verified = Verified { chart, packed, carried, sha256, companions };
     defects.extend(documents(name, &verified, beside));
     Ok((verified, defects))
 }
@@ -61,9 +66,9 @@ fn chart(files: &Files) -> anyhow::Result<Chart> {
     Chart::parse(&String::from_utf8_lossy(text)).map_err(|error| error.context("its Chart.yaml is refused"))
 }
 
-/// Every declared dependency is there, whole, and the pinned one or marked; and nothing else is.
-fn carried(chart: &Chart, files: &Files) -> Vec<String> {
-    let mut wrong = Vec::new();
+/// The dependencies, and what is wrong: every declared one is there, whole, and the pinned one or marked; and nothing else is.
+fn carried(chart: &Chart, files: &Files) -> (Vec<Archive>, Vec<String>) {
+    let (mut carried, mut wrong) = (Vec::new(), Vec::new());
     let pins = files.get("dependencies.sha256").map(|bytes| checksum::parse(&String::from_utf8_lossy(bytes)));
     let pins = pins.unwrap_or(Ok(Vec::new())).unwrap_or_else(|error| {
         wrong.push(format!("dependencies.sha256: {error}"));
@@ -82,15 +87,18 @@ fn carried(chart: &Chart, files: &Files) -> Vec<String> {
         };
         match dependency::check(dependency, bytes.clone(), pin) {
             Err(error) => wrong.push(format!("{path}: {error:#}")),
-            Ok(found) if !found.pinned && !chart.annotations.contains_key(UNPINNED) => {
-                wrong.push(format!("{path} has the sha256 {}, its pin in dependencies.sha256 is {pin}", found.sha256));
+            Ok(found) => {
+                if !found.pinned && !chart.annotations.contains_key(UNPINNED) {
+                    let found = &found.sha256;
+                    wrong.push(format!("{path} has the sha256 {found}, its pin in dependencies.sha256 is {pin}"));
+                }
+                carried.push(found);
             }
-            Ok(_) => {}
         }
     }
     let strays = files.keys().filter(|path| path.starts_with("charts/") && !declared.contains(path));
     wrong.extend(strays.map(|path| format!("it holds {path}, which Chart.yaml does not declare")));
-    wrong
+    (carried, wrong)
 }
 
 /// The documents about an archive that are not derived from it alone, where they lie beside it.

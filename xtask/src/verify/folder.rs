@@ -1,6 +1,6 @@
 //! A folder as `package` leaves it: every file accounted for, by the checksums and by what the archives give.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use helmpack::archive::Files;
 use helmpack::checksum::{self, sha256};
@@ -15,16 +15,16 @@ use crate::record::{self, Record};
 /// What publishing adds, and signing: they come after the checksums.
 const LATER: &str = "publish.json";
 
-/// Proves a folder, given by its files with their paths in it.
-pub fn verify(files: &Files) -> Vec<Defect> {
+/// Proves a folder, given by its files with their paths in it: its archives by their names, and what is wrong.
+pub fn verify(files: &Files) -> (BTreeMap<&str, Verified>, Vec<Defect>) {
     let mut defects = sums(files);
-    let mut verified = Vec::new();
+    let mut verified = BTreeMap::new();
     for (name, bytes) in files.iter().filter(|(name, _)| is_archive(name)) {
         match archive::verify(name, bytes, files) {
             Err(defect) => defects.push(defect),
             Ok((archive, found)) => {
                 defects.extend(found);
-                verified.push((name.as_str(), archive));
+                verified.insert(name.as_str(), archive);
             }
         }
     }
@@ -35,7 +35,7 @@ pub fn verify(files: &Files) -> Vec<Defect> {
     defects.extend(expected(files, &archives));
     defects.extend(record(files, &archives));
     defects.extend(listed(files, &archives));
-    defects
+    (verified, defects)
 }
 
 fn is_archive(name: &str) -> bool {
@@ -66,8 +66,9 @@ fn sums(files: &Files) -> Vec<Defect> {
     let unlisted = files.keys().filter(covered).filter(|name| !names.contains(name));
     defects.extend(unlisted.map(|name| Defect::new(name, format!("{SUMS} does not list the file"))));
     if defects.is_empty() {
-        let whole =
-            checksum::sums(files.iter().filter(|(name, _)| covered(name)).map(|(n, b)| (n.as_str(), b.as_slice())));
+        let whole = checksum::list(
+            pairs.iter().filter(|(_, name)| covered(&name)).map(|(digest, name)| (name.as_str(), digest)),
+        );
         if text != whole.as_bytes() {
             defects.push(of(difference(text, whole.as_bytes(), "the folder")));
         }

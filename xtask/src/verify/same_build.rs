@@ -35,7 +35,7 @@ pub fn compare(file: &str, record: &Record, archives: &[(&str, &Verified)]) -> V
 /// Version, time and dependencies.
 fn same_build(name: &str, record: &Record, verified: &Verified) -> Vec<String> {
     let mut wrong = Vec::new();
-    let Verified { chart, packed, .. } = verified;
+    let Verified { chart, packed, carried, .. } = verified;
     if chart.version != record.version {
         wrong.push(format!("{name} is of version {}, recorded is {}", chart.version, record.version));
     }
@@ -48,11 +48,11 @@ fn same_build(name: &str, record: &Record, verified: &Verified) -> Vec<String> {
     }
     for declared in &chart.dependencies {
         let path = dependency::path_in_chart(&declared.name, &declared.version);
-        let found = packed.files.get(&path).map(|bytes| helmpack::checksum::sha256(bytes));
+        let found = carried.iter().find(|archive| archive.path() == path).map(|archive| &archive.sha256);
         let mut recorded = record.dependencies.iter();
         match recorded.find(|recorded| recorded.name == declared.name && recorded.version == declared.version) {
             None => wrong.push(format!("it does not name {path}, which {name} carries")),
-            Some(recorded) if Some(&recorded.sha256) != found.as_ref() => {
+            Some(recorded) if Some(&recorded.sha256) != found => {
                 wrong.push(format!("{path} in {name} is another one than the recorded, {}", recorded.sha256));
             }
             Some(recorded) if recorded.pinned == chart.annotations.contains_key(UNPINNED) => {

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::bufread::GzDecoder;
 
-use super::{Files, MAX_UNPACKED_BYTES, UNKNOWN_OS, unpack, write_tar};
+use super::{Files, MAX_UNPACKED_BYTES, UNKNOWN_OS, untar, write_tar};
 
 /// An archive, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub fn verify(archive: &[u8]) -> Result<Packed> {
         }
     }
     let stream = decompress(archive)?;
-    let (root, files) = unpack(archive)?;
+    let (root, files) = untar(stream.as_slice())?;
     let mtime = time(&stream)?;
     let expected = write_tar(Vec::new(), &root, &files, mtime)?;
     let at = stream.iter().zip(&expected).take_while(|(found, expected)| found == expected).count();
