@@ -20,16 +20,20 @@ const MAX_FLOW_DEPTH: usize = 1000;
 
 /// Reads one YAML document.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
-    if let Some(line) = too_deep(text) {
-        return Err(YamlError { line, message: format!("more than {MAX_FLOW_DEPTH} open brackets") });
-    }
     // A typed map takes the last of two equal keys in silence; an untyped one refuses them. So it is read untyped.
-    let value = serde_yaml::from_str::<Value>(text).map_err(|error| locate(text, &error))?;
-    match serde_yaml::from_value(value) {
+    match serde_yaml::from_value(untyped(text)?) {
         Ok(typed) => Ok(typed),
         // Only the text knows the line.
         Err(_) => serde_yaml::from_str(text).map_err(|error| locate(text, &error)),
     }
+}
+
+/// Not generic, so that it is compiled here, as the parser is, and not unoptimised with every caller.
+fn untyped(text: &str) -> Result<Value, YamlError> {
+    if let Some(line) = too_deep(text) {
+        return Err(YamlError { line, message: format!("more than {MAX_FLOW_DEPTH} open brackets") });
+    }
+    serde_yaml::from_str(text).map_err(|error| locate(text, &error))
 }
 
 fn locate(text: &str, error: &serde_yaml::Error) -> YamlError {
