@@ -174,8 +174,18 @@ impl Client {
             error @ (ureq::Error::BadUri(_) | ureq::Error::Rustls(_) | ureq::Error::Tls(_)) => {
                 Failure::Final(error.into())
             }
+            error if tls(&error).is_some() => Failure::Final(error.into()),
             error => Failure::temporary(error.into()),
         }
+    }
+}
+
+/// Why no encrypted connection came about, where that is the trouble.
+pub fn tls(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
     }
 }
 

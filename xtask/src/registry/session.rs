@@ -63,11 +63,15 @@ impl Session {
 
     /// Does something until it succeeds or there is no point in trying again.
     pub fn retrying<T>(&self, what: &str, attempt: impl FnMut() -> Result<T, Failure>) -> Result<T> {
-        let result = self.http.retrying(what, attempt);
-        if self.repository.is_loopback() && self.origin.starts_with("https://") {
-            return result.context("is TLS spoken there? a registry on this machine without it needs --plain-http");
-        }
-        result
+        self.http.retrying(what, attempt).map_err(|error| match error.downcast_ref().and_then(http::tls) {
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                anyhow!("{error:#}; --ca-file FILE trusts the authorities in FILE instead of the machine's")
+            }
+            Some(_) if self.repository.is_loopback() => {
+                anyhow!("{error:#}; is TLS spoken there? a registry on this machine without it needs --plain-http")
+            }
+            _ => error,
+        })
     }
 
     /// Sends a request, logs in if that is wanted, and once more if the login has expired.

@@ -11,5 +11,6 @@ mod publish;
 mod registry;
 mod release;
 mod server;
+mod tls;
 mod vendor;
 mod verify;

@@ -13,7 +13,7 @@ use helmpack::oci::{self, referrer};
 use crate::copy::{Checkout, stderr};
 use crate::registry::{Auth, Fault, Place, Registry, State, When};
 
-const REPOSITORY: &str = "charts/gorax-monitoring-addon";
+pub const REPOSITORY: &str = "charts/gorax-monitoring-addon";
 
 /// The tag of what is published: the chart's version.
 static TAG: LazyLock<String> = LazyLock::new(|| Checkout::new("publish-tag", "checkout").version());
@@ -22,7 +22,7 @@ static TAG: LazyLock<String> = LazyLock::new(|| Checkout::new("publish-tag", "ch
 const AT_ONCE: usize = 8;
 
 /// A copy with the addon edition in dist/, from a clean commit.
-fn checkout(name: &str) -> Checkout {
+pub fn checkout(name: &str) -> Checkout {
     let checkout = Checkout::new(name, "checkout");
     checkout.commit();
     checkout.package();
@@ -30,9 +30,9 @@ fn checkout(name: &str) -> Checkout {
 }
 
 /// The command without any login of this machine.
-fn command(checkout: &Checkout, host: &str, arguments: &[&str]) -> Command {
+pub fn command(checkout: &Checkout, host: &str, arguments: &[&str]) -> Command {
     let mut command = checkout.command();
-    command.args(["publish", &format!("oci://{host}/charts"), "--plain-http", "--no-rebuild"]);
+    command.args(["publish", &format!("oci://{host}/charts"), "--no-rebuild"]);
     command.args(arguments).env("HELM_REGISTRY_CONFIG", "none").env("DOCKER_CONFIG", "none").env("NO_PROXY", "*");
     for variable in ["GORAX_MONITORING_REGISTRY_USERNAME", "GORAX_MONITORING_REGISTRY_PASSWORD", "GITHUB_REF_TYPE"] {
         command.env_remove(variable);
@@ -41,17 +41,17 @@ fn command(checkout: &Checkout, host: &str, arguments: &[&str]) -> Command {
 }
 
 fn publish(checkout: &Checkout, registry: &Registry, arguments: &[&str]) -> Output {
-    command(checkout, &registry.host, arguments).output().unwrap()
+    command(checkout, &registry.host, arguments).arg("--plain-http").output().unwrap()
 }
 
 #[track_caller]
-fn succeeds(output: &Output) -> String {
+pub fn succeeds(output: &Output) -> String {
     assert!(output.status.success(), "{}", stderr(output));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 #[track_caller]
-fn fails(output: &Output, expected: &str) {
+pub fn fails(output: &Output, expected: &str) {
     assert_eq!(output.status.code(), Some(1), "{expected}: {}", stderr(output));
     assert!(stderr(output).contains(expected), "{expected}: {}", stderr(output));
 }
@@ -211,7 +211,7 @@ fn what_must_not_be_published_is_refused_before_anybody_is_asked() {
 #[test]
 fn plain_http_is_for_this_machine_only() {
     let checkout = checkout("publish-plain");
-    let output = command(&checkout, "registry.example.org", &[]).output().unwrap();
+    let output = command(&checkout, "registry.example.org", &["--plain-http"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("--plain-http is for registries on this machine"), "{}", stderr(&output));
 }
@@ -416,7 +416,7 @@ fn with_login(checkout: &Checkout, registry: &Registry, from: Source) -> Output 
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let mut command = command(checkout, &registry.host, &[]);
+    let mut command = command(checkout, &registry.host, &["--plain-http"]);
     let path = std::env::var("PATH").unwrap();
     command.env("PATH", format!("{}:{path}", folder.display()));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,12 +1,13 @@
 //! An OCI registry on loopback that keeps everything in memory and breaks as a test tells it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use helmpack::oci::{self, Manifest};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What goes wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +113,15 @@ pub struct Registry {
 
 impl Registry {
     pub fn start(state: State) -> Registry {
+        Registry::start_with(None, state)
+    }
+
+    /// One that speaks TLS, but for the addresses that it names.
+    pub fn start_tls(tls: ServerConfig, state: State) -> Registry {
+        Registry::start_with(Some(Arc::new(tls)), state)
+    }
+
+    fn start_with(tls: Option<Arc<ServerConfig>>, state: State) -> Registry {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let registry = Registry { host: host.clone(), state: Arc::new(Mutex::new(state)) };
@@ -119,8 +129,11 @@ impl Registry {
         // The threads end with the test's process; every request in them is bounded by the client.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (state, host) = (state.clone(), host.clone());
-                std::thread::spawn(move || serve(stream, &state, &host));
+                let (state, host, tls) = (state.clone(), host.clone(), tls.clone());
+                std::thread::spawn(move || match tls.map(ServerConnection::new) {
+                    Some(connection) => serve(StreamOwned::new(connection.unwrap(), stream), &state, &host),
+                    None => serve(stream, &state, &host),
+                });
             }
         });
         registry
@@ -142,18 +155,16 @@ impl Registry {
     }
 }
 
-fn serve(mut stream: TcpStream, state: &Mutex<State>, host: &str) {
+fn serve(mut stream: impl Read + Write, state: &Mutex<State>, host: &str) {
     let lock = || state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let fault = {
         let state = lock();
         if state.dead {
-            let _ = stream.shutdown(Shutdown::Both);
             return;
         }
         state.fault.filter(|(at, _)| *at == state.requests.len() + 1).map(|(_, fault)| fault)
     };
-    let Ok(mut reader) = stream.try_clone().map(BufReader::new) else { return };
-    let Some(request) = read_request(&mut reader, fault) else {
+    let Some(request) = read_request(&mut BufReader::new(&mut stream), fault) else {
         let mut state = lock();
         state.requests.push(("cut off".to_owned(), String::new()));
         state.dead = state.dies;
@@ -191,7 +202,7 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>, host: &str) {
     let _ = stream.flush();
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>, fault: Option<Fault>) -> Option<Request> {
+fn read_request(reader: &mut BufReader<impl Read>, fault: Option<Fault>) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split(' ').map(str::to_owned);
