@@ -6,6 +6,7 @@ mod copy;
 mod dashboards;
 mod foreign;
 mod helm_test;
+mod login;
 mod package;
 mod publish;
 mod registry;

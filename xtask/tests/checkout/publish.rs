@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use helmpack::oci::{self, referrer};
 
 use crate::copy::{Checkout, stderr};
-use crate::registry::{Auth, Fault, Place, Registry, State, When};
+use crate::registry::{Fault, Place, Registry, State, When};
 
 pub const REPOSITORY: &str = "charts/gorax-monitoring-addon";
 
 /// The tag of what is published: the chart's version.
-static TAG: LazyLock<String> = LazyLock::new(|| Checkout::new("publish-tag", "checkout").version());
+pub static TAG: LazyLock<String> = LazyLock::new(|| Checkout::new("publish-tag", "checkout").version());
 
 /// How many pushes run at once; they mostly wait.
 const AT_ONCE: usize = 8;
@@ -40,7 +38,7 @@ pub fn command(checkout: &Checkout, host: &str, arguments: &[&str]) -> Command {
     command
 }
 
-fn publish(checkout: &Checkout, registry: &Registry, arguments: &[&str]) -> Output {
+pub fn publish(checkout: &Checkout, registry: &Registry, arguments: &[&str]) -> Output {
     command(checkout, &registry.host, arguments).arg("--plain-http").output().unwrap()
 }
 
@@ -331,135 +329,4 @@ fn what_was_published_is_proved_from_the_registry_alone() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("0 files of the type application/vnd.in-toto+json"));
     succeeds(&publish(&checkout, &registry, &[]));
     succeeds(&verify(&reference));
-}
-
-/// Any of these in what is printed would be a leak: a password, its header, a token bought with it, an identity token.
-const SECRETS: [&str; 5] = ["s3cr3t-pass", "YWRhOnMzY3IzdC1wYXNz", "token-1", "1d3nt1ty", "secret%3Dstate"];
-
-/// `ada:s3cr3t-pass`.
-const LOGIN: &str = "YWRhOnMzY3IzdC1wYXNz";
-
-/// Where a login comes from.
-#[derive(Clone, Copy, Debug)]
-enum Source {
-    Nowhere,
-    Stdin(&'static str),
-    Environment,
-    /// The content of Helm's store.
-    Helm(&'static str),
-    /// The content of Docker's configuration.
-    Docker(&'static str),
-}
-
-#[test]
-fn every_login_is_found_in_helms_order_and_no_secret_shows() {
-    use Source::{Docker, Environment, Helm, Nowhere, Stdin};
-    let checkout = checkout("publish-login");
-    let basic = || Auth::Basic(LOGIN);
-    let bearer = |uses| Auth::Bearer { login: LOGIN, uses };
-    let identity = || Auth::Identity { token: "1d3nt1ty" };
-    let entry = r#"{"auths": {"HOST": {"auth": "YWRhOnMzY3IzdC1wYXNz"}}}"#;
-    for (auth, from, expected) in [
-        (basic(), Stdin("s3cr3t-pass\n"), None),
-        (basic(), Environment, None),
-        (basic(), Helm(entry), None),
-        (basic(), Docker(entry), None),
-        (basic(), Docker(r#"{"credHelpers": {"HOST": "good"}}"#), None),
-        (basic(), Docker(r#"{"auths": {"HOST": {}}, "credsStore": "good"}"#), None),
-        (bearer(usize::MAX), Stdin("s3cr3t-pass"), None),
-        // It expires again and again.
-        (bearer(5), Stdin("s3cr3t-pass"), None),
-        (identity(), Helm(r#"{"auths": {"HOST": {"auth": "YWRhOg==", "identitytoken": "1d3nt1ty"}}}"#), None),
-        (identity(), Docker(r#"{"credHelpers": {"HOST": "token"}}"#), None),
-        (basic(), Nowhere, Some("nobody is logged in: run `helm registry login ")),
-        (basic(), Helm("{}"), Some("nobody is logged in")),
-        (basic(), Docker(r#"{"credsStore": "empty"}"#), Some("nobody is logged in")),
-        (basic(), Stdin("other-s3cr3t-pass"), Some("it does not take the login from --username")),
-        (bearer(9), Stdin("other-s3cr3t-pass"), Some("it does not take the login from --username")),
-        (identity(), Stdin("s3cr3t-pass"), Some("it does not take the login from --username")),
-        (basic(), Docker(r#"{"credHelpers": {"HOST": "bad"}}"#), Some("`docker-credential-bad get` failed")),
-        (basic(), Docker(r#"{"credHelpers": {"HOST": "absent"}}"#), Some("cannot be run")),
-        (basic(), Docker(r#"{"auths": s3cr3t-pass"#), Some("it is not the JSON of such a file")),
-        (Auth::ReadOnly, Stdin("s3cr3t-pass"), Some("the login from --username may not write to oci://")),
-        (Auth::Unknown, Stdin("s3cr3t-pass"), Some("wants a login of a kind that is not known here (negotiate;")),
-        // A token that is good for nothing is not asked for for ever.
-        (bearer(0), Stdin("s3cr3t-pass"), Some("it does not take the login from --username")),
-    ] {
-        let what = format!("{auth:?} with {from:?}");
-        let registry = Registry::start(State { auth, place: Place::WithQuery, ..State::default() });
-        let output = with_login(&checkout, &registry, from);
-        match expected {
-            None => {
-                assert!(output.status.success(), "{what}: {}", stderr(&output));
-                assert!(registry.state().tags.contains_key(&(REPOSITORY.to_owned(), TAG.clone())), "{what}");
-            }
-            Some(expected) => fails(&output, expected),
-        }
-        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
-        for secret in SECRETS {
-            assert!(!printed.contains(secret), "{what} shows {secret}: {printed}");
-        }
-    }
-}
-
-/// Publishes with a login from one place. The helpers lie on PATH.
-fn with_login(checkout: &Checkout, registry: &Registry, from: Source) -> Output {
-    let folder = checkout.path("target/logins");
-    fs::create_dir_all(&folder).unwrap();
-    for (name, script) in [
-        ("good", r#"read host; echo "{\"Username\": \"ada\", \"Secret\": \"s3cr3t-pass\"}""#),
-        ("token", r#"read host; echo '{"Username": "<token>", "Secret": "1d3nt1ty"}'"#),
-        ("empty", "read host; echo credentials not found in native keychain; exit 1"),
-        ("bad", "read host; echo s3cr3t-pass; echo s3cr3t-pass >&2; exit 1"),
-    ] {
-        let path = folder.join(format!("docker-credential-{name}"));
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let mut command = command(checkout, &registry.host, &["--plain-http"]);
-    let path = std::env::var("PATH").unwrap();
-    command.env("PATH", format!("{}:{path}", folder.display()));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let file = folder.join("config.json");
-    let mut input = "";
-    match from {
-        Source::Nowhere => {}
-        Source::Stdin(password) => {
-            command.args(["--username", "ada", "--password-stdin"]);
-            input = password;
-        }
-        Source::Environment => {
-            command.env("GORAX_MONITORING_REGISTRY_USERNAME", "ada");
-            command.env("GORAX_MONITORING_REGISTRY_PASSWORD", "s3cr3t-pass");
-        }
-        Source::Helm(text) => {
-            fs::write(&file, text.replace("HOST", &registry.host)).unwrap();
-            command.env("HELM_REGISTRY_CONFIG", &file);
-        }
-        Source::Docker(text) => {
-            fs::write(&file, text.replace("HOST", &registry.host)).unwrap();
-            command.env("DOCKER_CONFIG", &folder);
-        }
-    }
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-#[test]
-fn a_redirect_to_another_host_does_not_carry_the_login() {
-    let checkout = checkout("publish-redirect");
-    let store = Registry::start(State::default());
-    succeeds(&publish(&checkout, &store, &[]));
-    store.take_requests();
-    let registry = Registry::start(State { auth: Auth::Basic(LOGIN), ..State::default() });
-    {
-        let (mut ours, theirs) = (registry.state(), store.state());
-        (ours.blobs, ours.elsewhere) = (theirs.blobs.clone(), Some(store.host.clone()));
-    }
-    let output = with_login(&checkout, &registry, Source::Environment);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let seen = store.state().requests.clone();
-    assert!(!seen.is_empty() && seen.iter().all(|(_, authorization)| authorization.is_empty()), "{seen:?}");
-    assert!(registry.state().requests.iter().any(|(_, authorization)| authorization.contains(LOGIN)));
 }
