@@ -155,16 +155,15 @@ pub fn run_beside(
     let mut together = by_rule(WHOLE_CHECKS.iter().flat_map(|check| check(&world, rules, dashboards)));
     let mut alerts = Vec::new();
     for file in rules {
-        let queries = of_rules(&world, file);
-        for query in &queries {
-            let Purpose::Rule(rule, _) = query.purpose else { continue };
+        // One after the other: all inferences of a large file together would fill the memory.
+        for (query, rule) in of_rules(&world, file) {
             let mut found: Vec<Finding> =
-                QUERY_CHECKS.iter().flat_map(|check| check(&world, settings, query)).collect();
+                QUERY_CHECKS.iter().flat_map(|check| check(&world, settings, &query)).collect();
             found.extend(together.remove(&(file.path.clone(), query.line, query.subject.clone())).unwrap_or_default());
             findings.extend(exception::apply(&file.path, &rule.exceptions, found));
-        }
-        if !alertmanagers.is_empty() {
-            alerts.extend(queries.iter().filter_map(route::Alert::of));
+            if !alertmanagers.is_empty() {
+                alerts.extend(route::Alert::of(&query));
+            }
         }
     }
     for dashboard in dashboards {
@@ -223,16 +222,18 @@ fn by_rule(findings: impl Iterator<Item = Finding>) -> BTreeMap<(String, usize, 
     found
 }
 
-fn of_rules<'a>(world: &World<'_>, file: &'a RuleFile) -> Vec<Query<'a>> {
+fn of_rules<'a>(world: &World<'_>, file: &'a RuleFile) -> impl Iterator<Item = (Query<'a>, &'a Rule)> {
     let rules = file.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (rule, group)));
-    let queries = rules.map(|(rule, group)| Query {
-        node: infer(world, &rule.ast),
-        purpose: Purpose::Rule(rule, group),
-        file: &file.path,
-        line: rule.expr_line,
-        subject: rule.subject(),
-    });
-    queries.collect()
+    rules.map(|(rule, group)| {
+        let query = Query {
+            node: infer(world, &rule.ast),
+            purpose: Purpose::Rule(rule, group),
+            file: &file.path,
+            line: rule.expr_line,
+            subject: rule.subject(),
+        };
+        (query, rule)
+    })
 }
 
 fn of_panels<'a>(world: &World<'_>, dashboard: &'a Dashboard) -> Vec<Query<'a>> {
