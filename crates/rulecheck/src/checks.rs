@@ -4,7 +4,9 @@
 mod alert;
 mod condition;
 mod constant;
+mod contradiction;
 mod dashboard;
+mod division;
 mod duplicate;
 mod histogram;
 mod join;
@@ -106,6 +108,8 @@ type QueryCheck = fn(&World<'_>, &Settings, &Query<'_>) -> Vec<Finding>;
 const QUERY_CHECKS: &[QueryCheck] = &[
     alert::check,
     constant::check,
+    contradiction::check,
+    division::check,
     histogram::check,
     join::check,
     kind::check,

@@ -26,7 +26,7 @@ pub use crate::query::has_variable;
 pub use aggregate::aggregation;
 pub use alert::alert_labels;
 pub use arm::{Arm, Kind, Origin, Presence};
-pub use binary::mirrored;
+pub use binary::{fills, mirrored};
 pub use interval::Interval;
 pub use key::{Key, Mismatch};
 pub use labels::{Carried, Domain, Label, Labels, Lack};
@@ -320,6 +320,22 @@ groups:
         one(
             "max_over_time((sum by (pod) (memory_bytes))[1h:5m])",
             "pod | a gauge | bytes | any number | while its target is scraped",
+        );
+    }
+
+    #[test]
+    fn the_labels_are_those_of_the_series_and_not_of_a_number_before_it() {
+        one(
+            "histogram_fraction(0, 0.2, rate(duration_seconds[5m]))",
+            "job (api), namespace, pod | unknown | an unknown unit | any number | while its target is scraped",
+        );
+    }
+
+    #[test]
+    fn label_replace_by_nothing_takes_the_label_away() {
+        one(
+            "label_replace(memory_bytes, \"namespace\", \"\", \"namespace\", \".*\")",
+            "job (api), pod | a gauge | bytes | any number | while its target is scraped",
         );
     }
 

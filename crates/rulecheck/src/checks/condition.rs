@@ -58,43 +58,50 @@ pub(super) struct Condition<'n, 'a> {
     pub(super) beside: Vec<&'n Node<'a>>,
     /// What may hold instead: the other sides of `or`.
     pub(super) instead: Vec<&'n Node<'a>>,
+    /// What must not hold: the right sides of `unless`.
+    pub(super) except: Vec<&'n Node<'a>>,
+}
+
+/// What stands around a comparison.
+#[derive(Default, Clone)]
+struct Around<'n, 'a> {
+    beside: Vec<&'n Node<'a>>,
+    instead: Vec<&'n Node<'a>>,
+    except: Vec<&'n Node<'a>>,
 }
 
 /// The deciding comparisons of an expression. What `unless` takes away and what a value is made of do not decide.
 pub(super) fn conditions<'n, 'a>(root: &'n Node<'a>) -> Vec<Condition<'n, 'a>> {
     let mut found = Vec::new();
-    collect(root, &[], &[], &mut found);
+    collect(root, &Around::default(), &mut found);
     found
 }
 
-fn collect<'n, 'a>(
-    node: &'n Node<'a>,
-    beside: &[&'n Node<'a>],
-    instead: &[&'n Node<'a>],
-    found: &mut Vec<Condition<'n, 'a>>,
-) {
+fn collect<'n, 'a>(node: &'n Node<'a>, around: &Around<'n, 'a>, found: &mut Vec<Condition<'n, 'a>>) {
     let with = |others: &[&'n Node<'a>], other: &'n Node<'a>| -> Vec<&'n Node<'a>> { [others, &[other]].concat() };
+    let beside = |other| Around { beside: with(&around.beside, other), ..around.clone() };
+    let instead = |other| Around { instead: with(&around.instead, other), ..around.clone() };
     match (node.expr, node.children.as_slice()) {
         (Expr::Binary(binary), [left, right]) => match binary.op.to_string().as_str() {
             "and" => {
-                collect(left, &with(beside, right), instead, found);
-                collect(right, &with(beside, left), instead, found);
+                collect(left, &beside(right), found);
+                collect(right, &beside(left), found);
             }
             "or" => {
-                collect(left, beside, &with(instead, right), found);
-                collect(right, beside, &with(instead, left), found);
+                collect(left, &instead(right), found);
+                collect(right, &instead(left), found);
             }
-            "unless" => collect(left, beside, instead, found),
+            "unless" => collect(left, &Around { except: with(&around.except, right), ..around.clone() }, found),
             _ => {
                 if let Some(comparison) = Comparison::of(node) {
-                    collect(comparison.value, beside, instead, found);
-                    let (beside, instead) = (beside.to_vec(), instead.to_vec());
-                    found.push(Condition { node, comparison, beside, instead });
+                    collect(comparison.value, around, found);
+                    let Around { beside, instead, except } = around.clone();
+                    found.push(Condition { node, comparison, beside, instead, except });
                 }
             }
         },
         // What is aggregated decides where nothing is compared after it: `max by (namespace) (x == 0)`.
-        (Expr::Aggregate(_), [.., body]) => collect(body, beside, instead, found),
+        (Expr::Aggregate(_), [.., body]) => collect(body, around, found),
         _ => {}
     }
 }

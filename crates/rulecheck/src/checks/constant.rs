@@ -1,24 +1,22 @@
 //! `query/constant-result`: a condition that is always or never true, whatever happens, or an alert without one.
-//! `query/zero-division`: a division by what can be 0, where that decides an alert or spoils an aggregate.
 
 use promql_parser::parser::Expr;
 
 use super::condition::{Comparison, Condition, binary, conditions};
+use super::division::quotient;
 use super::{Query, Settings};
 use crate::contract::Emitted;
 use crate::finding::Finding;
-use crate::infer::{Arm, Interval, Kind, Node, Presence, Unit, World, is_part_of, quote};
+use crate::infer::{Arm, Interval, Kind, Node, Presence, Unit, World, quote};
 use crate::query::selectors;
 
 pub(super) fn check(_: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
     let nodes = query.node.walk();
     let mut findings: Vec<Finding> = nodes.iter().filter_map(|node| never(query, node)).collect();
-    findings.extend(nodes.iter().filter_map(|node| zero_inside(query, node)));
     findings.extend(nodes.iter().filter_map(|node| idle_filter(query, node)));
     if query.alert().is_some() {
         let conditions = conditions(&query.node);
         findings.extend(conditions.iter().filter_map(|condition| always(query, condition)));
-        findings.extend(conditions.iter().filter_map(|condition| zero_decides(query, condition)));
         findings.extend(unconditional(query));
     }
     findings
@@ -64,14 +62,48 @@ fn help_for_never(comparison: &Comparison<'_, '_>, arm: &Arm) -> String {
     if constant_origin(arm).is_some() {
         return "use a metric that changes, or take the rule out".to_owned();
     }
-    if arm.kind == Kind::Count && comparison.asks_for_little() {
+    let counted = counts_what_is_left(comparison.value);
+    if counted && !comparison.asks_for_little() && arm.interval.only() == Some(0.0) {
+        return "what is left of the comparison is 0, and so is its sum: use `count`".to_owned();
+    }
+    if counted && comparison.asks_for_little() {
         return "where nothing is left to count there is no series, not 0: use `absent(…)`, or add `or vector(0)`"
             .to_owned();
     }
-    if arm.unit == Unit::RATIO && (1.0..=100.0).contains(&bound) && arm.interval == Interval::between(0.0, 1.0) {
+    let is_share = arm.unit == Unit::RATIO && arm.interval == Interval::between(0.0, 1.0);
+    if is_share && bound > 1.0 && bound <= 100.0 && comparison.operator.starts_with(['<', '>']) {
         return format!("a ratio is from 0 to 1: for {bound} % write `{} {}`", comparison.operator, bound / 100.0);
     }
-    format!("compare with a number within {}", arm.interval)
+    if is_age(comparison.value) {
+        return "a series is gone 5 minutes after its last sample: ask for `absent_over_time(…)`, or for the age of what \
+                there was, `time() - max_over_time(timestamp(…)[1h:1m])`"
+            .to_owned();
+    }
+    compare_with(arm.interval)
+}
+
+/// A number that a value may be on either side of.
+fn compare_with(interval: Interval) -> String {
+    match (interval.low.is_finite(), interval.high.is_finite()) {
+        _ if interval.only().is_some() => "use a metric that changes, or take the rule out".to_owned(),
+        (true, true) => format!("compare with a number from {interval}"),
+        (true, false) | (false, true) => format!("the value is {interval}: compare with such a number"),
+        (false, false) => "compare with another number".to_owned(),
+    }
+}
+
+/// Whether a number of series, or a sum of them, is made of what a comparison leaves: `count(up == 1)`.
+fn counts_what_is_left(value: &Node<'_>) -> bool {
+    let counted = value.alive().any(|arm| arm.kind == Kind::Count);
+    let filtered = value.children.last().and_then(Comparison::of).is_some_and(|comparison| !comparison.is_bool);
+    counted || matches!(value.expr, Expr::Aggregate(_)) && filtered
+}
+
+/// `time() - timestamp(x)`, or the least or greatest of such.
+fn is_age(value: &Node<'_>) -> bool {
+    let calls = |node: &Node<'_>, name: &str| matches!(node.expr, Expr::Call(call) if call.func.name == name);
+    binary(value)
+        .is_some_and(|(_, left, right)| calls(left, "time") && right.walk().iter().any(|node| calls(node, "timestamp")))
 }
 
 /// An alert's condition that holds for every value that there can be. A filter on what is only there for a while, such
@@ -86,7 +118,8 @@ fn always(query: &Query<'_>, condition: &Condition<'_, '_>) -> Option<Finding> {
     let decides = |arm: &Arm| {
         let lasting = arm.presence != Presence::Conditional && arm.kind != Kind::Count && !arm.origins.is_empty();
         // Beside another condition, one that always holds only says that the series is there.
-        let decides = condition.beside.is_empty() && !asks_for_existence(comparison.value);
+        let alone = condition.beside.is_empty() && condition.except.is_empty();
+        let decides = alone && !asks_for_existence(comparison.value);
         lasting && (decides || constant_origin(arm).is_some())
     };
     if !arms.iter().all(|arm| decides(arm)) {
@@ -98,17 +131,27 @@ fn always(query: &Query<'_>, condition: &Condition<'_, '_>) -> Option<Finding> {
         let message = format!("`{text}` is always true: {}", because(&comparison, arm));
         let help = match constant_origin(arm) {
             Some(_) => "use a metric that changes, or take the rule out".to_owned(),
-            None => format!("compare with a number within {}", arm.interval),
+            None => compare_with(arm.interval),
         };
         return Some(query.error("query/constant-result", message).help(help));
     }
     // Nobody declares that a number of bytes or of things is never below 0, but it hardly ever is.
     let counted = Arm { interval: Interval::COUNT, ..Arm::number(0.0) };
     let is_amount = |arm: &Arm| arm.kind == Kind::Gauge && arm.interval == Interval::ANY && arm.unit.is_amount();
-    (arms.iter().all(|arm| is_amount(arm)) && comparison.always(&counted)).then(|| {
+    (is_plain(comparison.value) && arms.iter().all(|arm| is_amount(arm)) && comparison.always(&counted)).then(|| {
         let message = format!("`{text}` holds for every amount from 0 on, so as long as the series is there");
         query.error("query/constant-result", message).warning().help("compare with a number above 0")
     })
+}
+
+/// Whether the value is a series as it is, or picked out or added up of such: a difference or a change can be negative.
+fn is_plain(value: &Node<'_>) -> bool {
+    match value.expr {
+        Expr::VectorSelector(_) | Expr::MatrixSelector(_) => true,
+        Expr::Aggregate(_) => value.children.last().is_some_and(is_plain),
+        Expr::Call(call) if call.func.name.ends_with("_over_time") => value.children.iter().any(is_plain),
+        _ => false,
+    }
 }
 
 /// A filter of a growth that takes nothing away, within an operator, an aggregation or a function, such as
@@ -133,7 +176,7 @@ fn idle_filter(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
         let message = format!("`{text}` takes nothing away: {}", because(&comparison, arm));
         let help = match bound {
             0.0 => format!("write `{} > 0` to leave out where nothing happens", quote(comparison.value.expr)),
-            _ => format!("compare with a number within {}", arm.interval),
+            _ => compare_with(arm.interval),
         };
         Some(query.error("query/constant-result", message).warning().help(help))
     })
@@ -154,81 +197,10 @@ fn unconditional(query: &Query<'_>) -> Option<Finding> {
     report(message, "compare it with a threshold")
 }
 
-/// Whether the value is of a series that a label's value picks out: that it is there at all may be the condition.
+/// Whether the value is of series that a label picks out: that there are any at all may be the condition.
 fn asks_for_existence(value: &Node<'_>) -> bool {
     let mut matchers = selectors(value.expr).into_iter().flat_map(|selector| &selector.matchers.matchers);
-    matchers.any(|matcher| !matches!(matcher.name.as_str(), "job" | "__name__") && !matcher.is_match(""))
-}
-
-/// A quotient with the side that it is divided by.
-fn quotient<'n, 'a>(node: &'n Node<'a>) -> Option<(&'n Node<'a>, &'n Node<'a>)> {
-    let (binary, left, right) = binary(node)?;
-    match (binary.op.to_string().as_str(), left.number(), right.number()) {
-        ("/", _, None) => Some((left, right)),
-        // `100 * a / b` and `a / b * 100` are scaled quotients, as `1 - a / b` is the rest of one.
-        ("*" | "-" | "+", Some(_), None) => quotient(right),
-        ("*" | "/" | "-" | "+", None, Some(_)) => quotient(left),
-        _ => None,
-    }
-}
-
-/// One quotient that is no number makes the whole sum none.
-fn zero_inside(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
-    let Expr::Aggregate(aggregate) = node.expr else { return None };
-    let operator = aggregate.op.to_string();
-    if !matches!(operator.as_str(), "sum" | "avg" | "stddev" | "stdvar") {
-        return None;
-    }
-    let (_, divisor) = quotient(node.children.last()?)?;
-    let idle = |arm: &Arm| matches!(arm.kind, Kind::Rate | Kind::BucketRate) && arm.interval.contains(0.0);
-    divisor.alive().any(idle).then(|| {
-        let divisor = quote(divisor.expr);
-        let message =
-            format!("`{operator}` of quotients is no number as soon as one is: `{divisor}` is 0 where nothing happens");
-        query
-            .error("query/zero-division", message)
-            .warning()
-            .help(format!("divide sums instead: `sum(…) / sum(…)`, or leave idle ones out with `({divisor} > 0)`"))
-    })
-}
-
-fn zero_decides(query: &Query<'_>, condition: &Condition<'_, '_>) -> Option<Finding> {
-    let (dividend, divisor) = quotient(condition.comparison.value)?;
-    let text = quote(divisor.expr);
-    if divisor.alive().next().is_some() && divisor.alive().all(|arm| arm.interval.only() == Some(0.0)) {
-        let message = format!("`{text}` is always 0, and what is divided by it is infinite or no number");
-        return Some(query.error("query/zero-division", message).help("divide by a metric that changes"));
-    }
-    let asks_for_much = matches!(condition.comparison.operator.as_str(), ">" | ">=");
-    let guarded = condition.beside.iter().any(|other| asks_whether_positive(other, divisor));
-    if !asks_for_much || guarded || is_part_of(dividend.expr, divisor.expr) || !divisor.alive().any(can_be_zero) {
-        return None;
-    }
-    let message = format!(
-        "`{text}` can be 0: the quotient is then +Inf, which is `{} {}`, or no number, which never is",
-        condition.comparison.operator,
-        quote(condition.comparison.bound.expr)
-    );
-    Some(query.error("query/zero-division", message).warning().help(format!("divide by `({text} > 0)`")))
-}
-
-/// Whether the value is a number of things that are there or not. What its name calls a limit is hardly ever 0, and where
-/// nothing is known of a gauge but its unit, nothing else is accused.
-fn can_be_zero(arm: &Arm) -> bool {
-    const LIMITS: [&str; 9] =
-        ["limit", "limits", "max", "maximum", "capacity", "allocatable", "quota", "total", "size"];
-    let is_limit = |name: &str| name.split(['_', ':']).any(|part| LIMITS.contains(&part));
-    arm.kind == Kind::Gauge
-        && arm.unit == Unit::COUNT
-        && arm.interval.contains(0.0)
-        && !arm.origins.iter().any(|origin| is_limit(&origin.series))
-}
-
-/// Whether `other` is a comparison that keeps what is divided by above 0.
-fn asks_whether_positive(other: &Node<'_>, divisor: &Node<'_>) -> bool {
-    Comparison::of(other).is_some_and(|comparison| {
-        comparison.value.expr == divisor.expr && matches!(comparison.operator.as_str(), ">" | ">=" | "!=")
-    })
+    matchers.any(|matcher| !matches!(matcher.name.as_str(), "job" | "__name__") && matcher.value != ".*")
 }
 
 #[cfg(test)]
@@ -254,6 +226,8 @@ mod tests {
             "5 > bool rate(requests_total[5m]) == 2",
             "day_of_week() == 7 and on () rate(requests_total[5m]) > 1",
             "rate(requests_total[5m]) > 1 unless environment_info == 2",
+            "rate(requests_total[5m]) % 10 >= 10",
+            "workers / memory_bytes > 0.5",
         ] {
             finds(expr, &["query/constant-result"]);
         }
@@ -322,22 +296,92 @@ mod tests {
         }
     }
 
+    /// A label that is another one, or missing, is a condition as good as a number.
     #[test]
-    fn gorax_g9_a_gauge_that_can_be_0_is_no_safe_divisor() {
-        finds("active_runs / on (namespace, pod) pool_open > 0.9", &["query/zero-division"]);
-        finds("memory_bytes / workers > 0.9", &["query/zero-division"]);
-        finds("avg(rate(duration_seconds_sum[5m]) / rate(duration_seconds_count[5m])) > 2", &["query/zero-division"]);
+    fn series_that_a_matcher_leaves_out_are_a_condition() {
         for expr in [
-            "active_runs / on (namespace, pod) (pool_open > 0) > 0.9",
-            "active_runs / on (namespace, pod) pool_open > 0.9 and on (namespace, pod) pool_open > 0",
-            "active_runs / on (namespace, pod) clamp_min(pool_open, 1) > 0.9",
-            "memory_bytes / on (namespace, pod) memory_bytes offset 1h > 2",
-            "sum(rate(runs_total{status=\"failed\"}[5m])) / sum(rate(runs_total[5m])) > 0.1",
-            "rate(duration_seconds_sum[5m]) / rate(duration_seconds_count[5m]) > 2",
-            "active_runs / on (namespace) group_left () pool_limit > 0.9",
-            "max(rate(duration_seconds_sum[5m]) / rate(duration_seconds_count[5m])) > 2",
+            "environment_info{deployment!=\"old\"}",
+            "environment_info{deployment=\"\"}",
+            "environment_info{deployment!~\"old-.*\"} == 1",
         ] {
             finds(expr, &[]);
         }
+        finds("up{job=\"api\", instance=~\".*\"} >= 0", &["query/constant-result"]);
+    }
+
+    #[test]
+    fn what_unless_takes_away_is_the_condition() {
+        for expr in [
+            "environment_info == 1 unless on (namespace) memory_bytes",
+            "up{job=\"api\"} >= 0 unless on (namespace, pod) memory_bytes",
+        ] {
+            finds(expr, &[]);
+        }
+    }
+
+    #[test]
+    fn a_change_may_be_below_0_where_its_metric_is_not() {
+        for expr in [
+            "delta(memory_bytes[30m]) >= 0",
+            "predict_linear(memory_bytes[1h], 3600) >= 0",
+            "memory_bytes - memory_bytes offset 1h >= 0",
+            "count(memory_bytes) - count(pool_open) >= 0",
+        ] {
+            finds(expr, &[]);
+        }
+        finds("max by (pod) (max_over_time(memory_bytes[1h])) >= 0", &["query/constant-result"]);
+    }
+
+    /// Where several metrics come together in one group, their mean lies between those of each.
+    #[test]
+    fn a_mean_of_what_or_joins_lies_between() {
+        finds("avg((up{job=\"api\"} == 1) or (up{job=\"kube-state-metrics\"} * 0)) == 0.5", &[]);
+        finds("avg((up{job=\"api\"} == 1) or (up{job=\"kube-state-metrics\"} * 0)) == 2", &["query/constant-result"]);
+    }
+
+    #[test]
+    fn a_part_is_compared_with_its_own_whole_only() {
+        let failed = "rate(runs_total{status=\"failed\"}[5m])";
+        for expr in [
+            format!("{failed} / ignoring (status) group_right () rate(runs_total[5m]) > 2"),
+            format!("sum({failed}) / on () group_right () sum by (status) (rate(runs_total[5m])) > 2"),
+        ] {
+            finds(&expr, &[]);
+        }
+        let never =
+            format!("sum by (namespace) ({failed}) / on (namespace) sum by (namespace) (rate(runs_total[5m])) > 2");
+        finds(&never, &["query/constant-result"]);
+        finds("count(up{job=\"api\"} == 0) / count(up{job=\"api\"}) > 1", &["query/constant-result"]);
+    }
+
+    #[test]
+    fn a_series_does_not_outlive_its_last_sample_by_much() {
+        for expr in [
+            "time() - timestamp(memory_bytes) > 600",
+            "time() - max by (namespace) (timestamp(memory_bytes)) > 300",
+            "time() - timestamp(memory_bytes offset 1h) < 3600",
+        ] {
+            finds(expr, &["query/constant-result"]);
+        }
+        for expr in [
+            "time() - timestamp(memory_bytes) > 200",
+            "time() - timestamp(memory_bytes offset 1h) > 3700",
+            "time() - max_over_time(timestamp(memory_bytes)[1h:1m]) > 600",
+        ] {
+            finds(expr, &[]);
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_threshold_fits_its_value() {
+        let help = |expr: &str| {
+            let rules = format!("      - {{alert: A, expr: '{expr}', labels: {{severity: info}}}}\n");
+            super::super::testing::of_rules(&rules).into_iter().map(|finding| finding.help).collect::<Vec<_>>()
+        };
+        assert_eq!(help("avg(up{job=\"api\"}) > 2"), ["a ratio is from 0 to 1: for 2 % write `> 0.02`"]);
+        assert_eq!(help("up{job=\"api\"} == 2"), ["compare with a number from 0 to 1"]);
+        assert_eq!(help("rate(requests_total[5m]) < 0"), ["the value is at least 0: compare with such a number"]);
+        assert!(help("sum(up{job=\"api\"} == 0) > 0")[0].ends_with("use `count`"));
+        assert!(help("sum by (namespace) (up{job=\"api\"} == 1) == 0")[0].contains("add `or vector(0)`"));
     }
 }

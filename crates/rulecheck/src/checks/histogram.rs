@@ -205,20 +205,34 @@ fn steps(node: &Node<'_>) -> (Vec<String>, Vec<std::time::Duration>) {
 
 fn bucket_bound(world: &World<'_>, query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
     let comparison = Comparison::of(node)?;
-    comparison.value.alive().filter(|arm| arm.kind == Kind::Quantile).find_map(|arm| {
+    let quantiles = || comparison.value.alive().filter(|arm| arm.kind == Kind::Quantile);
+    // Where they may be of another histogram too, that one decides as well.
+    let holds = Holds {
+        never: quantiles().all(|arm| comparison.never(arm)),
+        always: quantiles().all(|arm| comparison.always(arm)),
+    };
+    quantiles().find_map(|arm| {
         let (histogram, bounds) = arm.origins.iter().find_map(|origin| match world.series(&origin.series) {
             Series::Declared(metric, "_bucket") => Some((&origin.series, metric.buckets.as_slice())),
             _ => None,
         })?;
         let histogram = histogram.strip_suffix("_bucket").unwrap_or(histogram);
         let (lowest, highest) = (bounds.first()?, bounds.last()?);
-        of_bounds(query, &comparison, arm, histogram, (*lowest, *highest))
+        of_bounds(query, &comparison, holds, arm, histogram, (*lowest, *highest))
     })
+}
+
+/// Whether a comparison holds for no value, or for each.
+#[derive(Clone, Copy)]
+struct Holds {
+    never: bool,
+    always: bool,
 }
 
 fn of_bounds(
     query: &Query<'_>,
     comparison: &Comparison<'_, '_>,
+    holds: Holds,
     arm: &Arm,
     histogram: &str,
     (lowest, highest): (f64, f64),
@@ -228,7 +242,7 @@ fn of_bounds(
     let report = |message: String| query.error("query/bucket-bound", message);
     // Multiplied, or of some buckets only, it has other limits than the histogram; the interval still tells them.
     let as_it_is = arm.interval.high == highest;
-    if comparison.never(arm) && bound >= arm.interval.high {
+    if holds.never && bound >= arm.interval.high {
         let message = format!(
             "no quantile of {histogram} is `{operator} {bound}`: the highest finite bucket makes the highest quantile {}",
             arm.interval.high
@@ -243,8 +257,8 @@ fn of_bounds(
     if bound == 0.0 && matches!(operator, ">" | ">=") {
         return None;
     }
-    if comparison.never(arm) || comparison.always(arm) && query.alert().is_some() {
-        let holds = if comparison.never(arm) { "never" } else { "always" };
+    if holds.never || holds.always && query.alert().is_some() {
+        let holds = if holds.never { "never" } else { "always" };
         let message = format!(
             "`{operator} {bound}` {holds} holds for a quantile of {histogram}: its finite buckets end at {lowest} to {highest}, and one is interpolated even if all observations are in the lowest"
         );
@@ -290,6 +304,27 @@ mod tests {
         ] {
             finds(&format!("histogram_quantile(0.9, {argument}) > 2"), &[]);
         }
+    }
+
+    /// Two programs may record into one series, each with buckets of its own.
+    #[test]
+    fn every_histogram_that_a_quantile_may_be_of_decides() {
+        let record = |of: &str| format!("      - {{record: \"job:dur_bucket:rate5m\", expr: '{of}'}}\n");
+        let alert = "      - {alert: A, expr: 'histogram_quantile(0.99, job:dur_bucket:rate5m) > 5', labels: {severity: info}}\n";
+        let found = |records: String| {
+            let found = of_rules(&(records + alert));
+            found
+                .into_iter()
+                .map(|finding| finding.check)
+                .filter(|check| check.starts_with("query/"))
+                .collect::<Vec<_>>()
+        };
+        let short = record("sum by (job, le) (rate(duration_seconds_bucket[5m]))");
+        let long = record(
+            "sum by (job, le) (label_replace(rate(duration_seconds_bucket[5m]), \"le\", \"100\", \"le\", \"5.0\"))",
+        );
+        assert_eq!(found(short.clone()), ["query/bucket-bound"]);
+        assert_eq!(found(short + &long), [""; 0]);
     }
 
     #[test]

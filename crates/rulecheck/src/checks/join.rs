@@ -3,26 +3,32 @@
 //! `match/many-to-many`: a side that must be unique has several series for one match, so that the query fails.
 //! `match/group-label`: `group_left (x)` takes a label from a side that never has it, and so takes it away.
 
+use std::rc::Rc;
+
 use promql_parser::parser::VectorMatchCardinality;
 
 use super::matching::{Operator, operators};
 use super::{Query, Settings};
 use crate::finding::Finding;
-use crate::infer::{Arm, Carried, Key, Kind, Node, Presence, World};
+use crate::infer::{Arm, Carried, Key, Kind, Node, Origin, Presence, Series, World};
 
-pub(super) fn check(_: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
+pub(super) fn check(world: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
     let operators = operators(&query.node);
     let joins = operators.iter().filter(|operator| !operator.is_set() && operator.mismatch().is_none());
-    joins.flat_map(|operator| one(query, operator)).collect()
+    joins.flat_map(|operator| one(world, query, operator)).collect()
 }
 
-fn one(query: &Query<'_>, operator: &Operator<'_, '_>) -> Vec<Finding> {
+fn one(world: &World<'_>, query: &Query<'_>, operator: &Operator<'_, '_>) -> Vec<Finding> {
     let (left, right) = ((operator.left, "left"), (operator.right, "right"));
     let cardinality = operator.expr.modifier.as_ref().map(|modifier| &modifier.card);
     match cardinality {
-        Some(VectorMatchCardinality::ManyToOne(copied)) => joined(query, operator, right, &copied.labels, "group_left"),
-        Some(VectorMatchCardinality::OneToMany(copied)) => joined(query, operator, left, &copied.labels, "group_right"),
-        _ => [left, right].into_iter().find_map(|side| several(query, operator, side)).into_iter().collect(),
+        Some(VectorMatchCardinality::ManyToOne(copied)) => {
+            joined(world, query, operator, right, &copied.labels, "group_left")
+        }
+        Some(VectorMatchCardinality::OneToMany(copied)) => {
+            joined(world, query, operator, left, &copied.labels, "group_right")
+        }
+        _ => [left, right].into_iter().find_map(|side| several(world, query, operator, side)).into_iter().collect(),
     }
 }
 
@@ -30,6 +36,7 @@ fn one(query: &Query<'_>, operator: &Operator<'_, '_>) -> Vec<Finding> {
 type Side<'a, 'b> = (&'b Node<'a>, &'static str);
 
 fn joined(
+    world: &World<'_>,
     query: &Query<'_>,
     operator: &Operator<'_, '_>,
     one: Side<'_, '_>,
@@ -37,7 +44,7 @@ fn joined(
     group: &str,
 ) -> Vec<Finding> {
     let missing = copied.iter().filter_map(|label| never_there(query, one, label, group));
-    several(query, operator, one).into_iter().chain(missing).collect()
+    several(world, query, operator, one).into_iter().chain(missing).collect()
 }
 
 fn never_there(query: &Query<'_>, (node, side): Side<'_, '_>, label: &str, group: &str) -> Option<Finding> {
@@ -51,8 +58,13 @@ fn never_there(query: &Query<'_>, (node, side): Side<'_, '_>, label: &str, group
     Some(query.error("match/group-label", message).help(help))
 }
 
-fn several(query: &Query<'_>, operator: &Operator<'_, '_>, (node, side): Side<'_, '_>) -> Option<Finding> {
-    let (label, count) = node.alive().find_map(|arm| repeated(arm, &operator.key))?;
+fn several(
+    world: &World<'_>,
+    query: &Query<'_>,
+    operator: &Operator<'_, '_>,
+    (node, side): Side<'_, '_>,
+) -> Option<Finding> {
+    let (label, count, certain) = node.alive().find_map(|arm| repeated(world, arm, &operator.key))?;
     let name = &operator.name;
     let message = format!(
         "`{name}` needs one series for each match on the {side} side, where {label} has {count} values and is no part \
@@ -62,24 +74,44 @@ fn several(query: &Query<'_>, operator: &Operator<'_, '_>, (node, side): Side<'_
         "left" => format!("aggregate {label} away, or say that the left side is the many: `group_left ()`"),
         _ => format!("aggregate {label} away on the {side} side"),
     };
-    Some(query.error("match/many-to-many", message).help(help))
+    let finding = query.error("match/many-to-many", message).help(help);
+    Some(if certain { finding } else { finding.warning() })
 }
 
-/// A label outside of the match that certainly has several values within it, and how many.
-fn repeated<'a>(arm: &'a Arm, key: &Key) -> Option<(&'a str, u64)> {
+/// A label outside of the match that has several values within it, how many, and whether that is certain.
+fn repeated<'a>(world: &World<'_>, arm: &'a Arm, key: &Key) -> Option<(&'a str, u64, bool)> {
     // A condition may leave one of many: `phase == 1`.
     if arm.presence == Presence::Conditional || arm.is_picked() {
         return None;
     }
     let matches = matches_at_most(arm, key);
     let outside = arm.labels.iter().filter(|(name, label)| label.always && !key.has(name));
-    let mut counted = outside.filter_map(|(name, label)| Some((name, label, label.count()?)));
-    let (name, _, count) = counted.find(|(_, label, count)| {
-        // Labels of a gauge may depend on each other, as a pod's node does; the classes that a counter counts do not.
+    let counted = outside.filter_map(|(name, label)| Some((name, label, label.count()?)));
+    let mut repeated = counted.filter(|(_, _, count)| *count > 1).filter_map(|(name, label, count)| {
+        if matches.is_some_and(|matches| matches < count) {
+            return Some((&**name, count, true));
+        }
+        // Labels of a gauge may depend on each other, as a pod's node does. The classes that a counter counts do not
+        // depend on its target, but one class may on another, as the type of a gRPC call does on its method.
         let classes = counts_events(arm.kind) && label.domain.known().is_some();
-        *count > 1 && (classes || matches.is_some_and(|matches| matches < *count))
-    })?;
-    Some((name, count))
+        classes.then(|| (&**name, count, !has_own_label(world, arm, key)))
+    });
+    repeated.next()
+}
+
+/// Whether the match names a label that the metric itself brings, not its target. Who writes `ignoring (x)` knows that x
+/// has other values on each side.
+fn has_own_label(world: &World<'_>, arm: &Arm, key: &Key) -> bool {
+    if matches!(key, Key::Ignoring(_)) {
+        return false;
+    }
+    let own = |origin: &Rc<Origin>| match world.series(&origin.series) {
+        Series::Declared(metric, _) => {
+            metric.labels.keys().any(|label| key.has(label) && arm.labels.get(label).is_some())
+        }
+        _ => false,
+    };
+    arm.origins.iter().any(own)
 }
 
 fn counts_events(kind: Kind) -> bool {
@@ -97,7 +129,8 @@ fn matches_at_most(arm: &Arm, key: &Key) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{finds, of_alert};
+    use super::super::testing::{finds, of_alert, of_rules};
+    use crate::finding::Severity;
 
     #[test]
     fn classes_of_a_counter_do_not_fit_one_match() {
@@ -114,6 +147,15 @@ mod tests {
             &["match/many-to-many"],
         );
         finds("active_runs > on () pool_open", &["match/many-to-many"]);
+    }
+
+    /// The type of a gRPC call is that of its method.
+    #[test]
+    fn a_label_may_depend_on_another_one_of_its_metric() {
+        let rules = "      - alert: A\n        expr: sum by (tenant) (rate(runs_total[5m])) / on (tenant) sum by (tenant, status) (rate(runs_total[5m])) > 0.5\n        labels: {severity: info}\n";
+        let found = of_rules(rules);
+        let found: Vec<_> = found.iter().map(|finding| (finding.check, finding.severity)).collect();
+        assert_eq!(found, [("match/many-to-many", Severity::Warning)]);
     }
 
     #[test]

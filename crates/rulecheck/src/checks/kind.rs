@@ -228,7 +228,7 @@ mod tests {
             "count(requests_total) > 5",
             "max_over_time(requests_total[1h]) - min_over_time(requests_total[1h]) > 5",
             "absent(requests_total) == 1",
-            "time() - timestamp(requests_total) > 300",
+            "time() - timestamp(requests_total) > 200",
             "changes(requests_total[1h]) > 5",
         ] {
             finds(expr, &[]);

@@ -11,7 +11,7 @@ use promql_parser::parser::{BinaryExpr, Expr};
 
 use super::{Query, Settings};
 use crate::finding::Finding;
-use crate::infer::{Arm, Carried, Key, Lack, Mismatch, Node, Presence, World, differing_matchers, quote};
+use crate::infer::{Arm, Carried, Key, Lack, Mismatch, Node, Presence, World, differing_matchers, fills, quote};
 
 pub(super) fn check(_: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
     let operators = operators(&query.node);
@@ -39,7 +39,7 @@ pub(super) fn operators<'a, 'b>(node: &'b Node<'a>) -> Vec<Operator<'a, 'b>> {
 fn collect<'a, 'b>(node: &'b Node<'a>, is_aggregated: bool, found: &mut Vec<Operator<'a, 'b>>) {
     if let (Expr::Binary(expr), [left, right]) = (node.expr, node.children.as_slice()) {
         let is_vector = |node: &Node<'_>| node.expr.value_type() == ValueType::Vector && node.alive().next().is_some();
-        if is_vector(left) && is_vector(right) {
+        if is_vector(left) && is_vector(right) && !fills(expr) {
             let (name, key) = (expr.op.to_string(), Key::of(expr.modifier.as_ref()));
             found.push(Operator { expr, name, key, left, right, is_aggregated });
         }
@@ -74,15 +74,21 @@ impl Operator<'_, '_> {
         let Some((left, right)) = self.pairs().next() else { return String::new() };
         let labels = Key::Ignoring(Vec::new()).labels(&left.labels, &right.labels);
         let carried = |label: &str| (left.labels.carries(label), right.labels.carries(label));
+        // The jobs of two programs are never the same.
+        let meet = |label: &str| match (left.labels.get(label), right.labels.get(label)) {
+            (Some(left), Some(right)) => left.domain.meets(&right.domain),
+            _ => true,
+        };
         let common: Vec<&str> = labels
             .iter()
             .map(AsRef::as_ref)
-            .filter(|label| carried(label) == (Carried::Always, Carried::Always))
+            .filter(|label| carried(label) == (Carried::Always, Carried::Always) && meet(label))
             .collect();
         if common.len() <= 4 {
             return format!("on ({})", common.join(", "));
         }
-        let one_sided = |label: &&str| matches!(carried(label), (Carried::Never, _) | (_, Carried::Never));
+        let one_sided =
+            |label: &&str| matches!(carried(label), (Carried::Never, _) | (_, Carried::Never)) || !meet(label);
         let one_sided: Vec<&str> = labels.iter().map(AsRef::as_ref).filter(one_sided).collect();
         format!("ignoring ({})", one_sided.join(", "))
     }
@@ -279,7 +285,7 @@ fn same_on_both(query: &Query<'_>, operator: &Operator<'_, '_>, effect: &str) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{finds, of_alert};
+    use super::super::testing::{finds, of_alert, of_rules};
 
     #[test]
     fn a_label_of_neither_side_tells_no_series_apart() {
@@ -318,14 +324,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_filled_in_needs_no_pair() {
+        let ratio = |fill: &str| {
+            format!(
+                "sum by (namespace) (rate(runs_total{{status=\"success\"}}[5m])) / on (namespace) {fill} sum by (namespace) (rate(runs_total[5m])) < 0.9"
+            )
+        };
+        finds(&ratio(""), &["query/empty-numerator"]);
+        finds(&ratio("fill_left (0)"), &[]);
+        finds("sum(memory_bytes) + on (namespace) fill_right (1) sum by (namespace) (pool_open) > 5", &[]);
+    }
+
+    /// Of two jobs, no match on the job is one.
+    #[test]
+    fn the_match_that_is_advised_can_meet() {
+        let rules = "      - {alert: A, expr: 'memory_bytes / kube_pods > 5', labels: {severity: info}}\n";
+        let helps: Vec<String> = of_rules(rules).into_iter().map(|finding| finding.help).collect();
+        assert!(helps[0].contains("on (instance, namespace)") && !helps[0].contains("job"), "{helps:?}");
+    }
+
+    #[test]
     fn set_operators_need_equal_labels_or_on() {
         finds("active_runs > 5 and sum by (namespace) (pool_open) > 1", &["match/set"]);
         finds("active_runs > 5 unless sum by (namespace) (pool_open) > 1", &["match/set"]);
         finds("active_runs > 5 and on (namespace) sum by (namespace) (pool_open) > 1", &[]);
         finds("active_runs > 5 unless active_runs offset 5m", &[]);
-        finds("sum by (namespace) (active_runs) or vector(0)", &["match/set"]);
-        finds("sum by (namespace) (active_runs) or on () vector(0)", &[]);
-        finds("sum(active_runs) or vector(0)", &[]);
+        finds("(sum by (namespace) (active_runs) or vector(0)) > 5", &["match/set"]);
+        finds("(sum by (namespace) (active_runs) or on () vector(0)) > 5", &[]);
+        finds("(sum(active_runs) or vector(0)) > 5", &[]);
     }
 
     #[test]
@@ -343,7 +369,7 @@ mod tests {
             "absent(up{job=\"api\"})",
             "up{job=\"api\"} == 0",
             "changes(temperature_ratio[1h]) > 5",
-            "time() - timestamp(memory_bytes) > 300",
+            "time() - timestamp(memory_bytes) > 200",
             "count by (namespace) (memory_bytes) > 5",
             "kube_pods{phase=\"Failed\"} unless on (namespace) environment_info",
             "increase(requests_total{code=\"500\"}[1h]) > 0",
@@ -377,7 +403,7 @@ mod tests {
         let sides = |left: &str, operator: &str, right: &str| format!("({left}) {operator} on (namespace) ({right})");
         let (whole, by) = ("sum(active_runs) > 5", "sum by (namespace) (memory_bytes) > 5");
         finds(&sides(by, "and", &format!("{whole} or {by}")), &["match/labels"]);
-        finds(&sides(by, "unless", &format!("{whole} or {by}")), &["match/labels"]);
+        finds(&sides(by, "unless", &format!("{whole} or {by}0")), &["match/labels"]);
         finds(&sides(&format!("{by} or on () {whole}"), "and", by), &["match/labels"]);
         // What nothing can silence fires, as it should.
         finds(&sides(&format!("{by} or on () {whole}"), "unless", by), &[]);

@@ -12,7 +12,7 @@ use super::condition::{Comparison, Condition, binary, conditions};
 use super::{Purpose, Query, Settings};
 use crate::contract::Metric;
 use crate::finding::Finding;
-use crate::infer::{Arm, Kind, Node, Presence, Series, Unit, World, aggregation, quote};
+use crate::infer::{Arm, Kind, Node, Presence, Series, Unit, World, aggregation, fills, quote};
 use crate::query::{metric_name, selectors};
 
 pub(super) fn check(world: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
@@ -134,7 +134,7 @@ fn is_narrower(narrow: &VectorSelector, wide: &VectorSelector) -> bool {
 
 /// A quotient, and whether the value grows where the quotient falls, as `1 - a / b` does.
 fn ratio<'n, 'a>(value: &'n Node<'a>) -> Option<(&'n Node<'a>, &'n Node<'a>, bool)> {
-    let (binary, left, right) = binary(value)?;
+    let (binary, left, right) = binary(value).filter(|(binary, ..)| !fills(binary))?;
     match (binary.op.to_string().as_str(), left.number(), right.number()) {
         ("/", None, None) => Some((left, right, false)),
         ("*", Some(_), None) => ratio(right),
@@ -163,7 +163,7 @@ fn silent_ratio(world: &World<'_>, query: &Query<'_>, condition: &Condition<'_, 
 
 fn missing_ratio(world: &World<'_>, query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
     let (binary, upper, lower) = binary(node)?;
-    if binary.op.to_string() != "/" {
+    if binary.op.to_string() != "/" || fills(binary) {
         return None;
     }
     let missing = missing_part(world, upper, lower)?;
@@ -205,7 +205,12 @@ fn metric_of<'w>(world: &World<'w>, selector: &VectorSelector) -> Option<&'w Met
 }
 
 fn or_zero(lower: &Node<'_>) -> String {
-    format!("let 0 stand for nothing in the upper side: `(… or 0 * {})`", quote(lower.expr))
+    let lower = match lower.expr {
+        // An operator binds the looser side of it elsewhere.
+        Expr::Binary(_) => format!("({})", quote(lower.expr)),
+        _ => quote(lower.expr),
+    };
+    format!("let 0 stand for nothing in the upper side: `(… or 0 * {lower})`")
 }
 
 #[cfg(test)]

@@ -60,8 +60,9 @@ fn of_node(
     subquery: Option<&SubqueryExpr>,
     findings: &mut Vec<Finding>,
 ) {
-    if let (Expr::Call(call), Some(range)) = (node.expr, ranged(node)) {
-        findings.extend(short_range(query, call.func.name, range));
+    if let Expr::Call(call) = node.expr {
+        findings.extend(ranged(node).and_then(|range| short_range(query, call.func.name, range)));
+        findings.extend(node.children.iter().find_map(|range| one_step(query, call.func.name, range)));
     }
     findings.extend(unseen(settings, query, node, subquery));
     let subquery = match node.expr {
@@ -98,12 +99,13 @@ fn short_range(query: &Query<'_>, function: &str, selector: &Node<'_>) -> Option
         None => format!("it has a sample every {}", duration(interval)),
     };
     let text = format!("`{function}({})`", quote(selector.expr));
-    let finding = match range < needed * interval {
-        true => query.error("query/short-range", format!("the range of {text} is too short for a value: {from}")),
-        false => query
-            .error("query/short-range", format!("one failed scrape leaves {text} without a value: {from}"))
-            .warning(),
+    let message = match range {
+        _ if range <= interval => format!("the range of {text} is too short for a value: {from}"),
+        _ if range < needed * interval => format!("the range of {text} has a value now and then only: {from}"),
+        _ => format!("one failed scrape leaves {text} without a value: {from}"),
     };
+    let finding = query.error("query/short-range", message);
+    let finding = if range < needed * interval { finding } else { finding.warning() };
     Some(finding.help(format!("take at least `[{}]`", duration(wanted * interval))))
 }
 
@@ -127,6 +129,16 @@ fn unseen(settings: &Settings, query: &Query<'_>, node: &Node<'_>, subquery: Opt
             duration(step),
             duration(range)
         ))
+    })
+}
+
+/// `rate(x[5m:5m])`: a range is open on its left side, so there are as many steps in it as fit in whole.
+fn one_step(query: &Query<'_>, function: &str, node: &Node<'_>) -> Option<Finding> {
+    let Expr::Subquery(subquery) = node.expr else { return None };
+    let (range, step) = (subquery.range.as_secs_f64(), subquery.step?.as_secs_f64());
+    (OF_SEVERAL.contains(&function) && range < NEEDED * step).then(|| {
+        let message = format!("`{}` has one step at the most, and `{function}` needs two", quote(node.expr));
+        query.error("query/short-range", message).help("step more often, or take a longer range")
     })
 }
 
@@ -185,7 +197,11 @@ mod tests {
     fn a_range_holds_enough_samples() {
         assert_eq!(
             of_alert("rate(requests_total[20s]) > 1")[0],
-            "query/short-range: the range of `rate(requests_total[20s])` is too short for a value: api is scraped every 15s"
+            "query/short-range: the range of `rate(requests_total[20s])` has a value now and then only: api is scraped every 15s"
+        );
+        assert_eq!(
+            of_alert("rate(requests_total[15s]) > 1")[0],
+            "query/short-range: the range of `rate(requests_total[15s])` is too short for a value: api is scraped every 15s"
         );
         finds("rate(requests_total[45s]) > 1", &["query/short-range"]);
         finds("changes(up[1m]) > 1", &["query/short-range"]);
@@ -194,6 +210,13 @@ mod tests {
         finds("max_over_time(kube_pods[30s]) > 1", &[]);
         finds("max_over_time((memory_bytes > 5)[1h:5s]) > 1", &["query/short-range"]);
         finds("max_over_time((memory_bytes > 5)[1h:1m]) > 1", &[]);
+    }
+
+    #[test]
+    fn a_subquery_holds_enough_steps() {
+        finds("deriv((sum by (pod) (memory_bytes))[5m:5m]) > 1", &["query/short-range"]);
+        finds("deriv((sum by (pod) (memory_bytes))[10m:5m]) > 1", &[]);
+        finds("max_over_time((sum by (pod) (memory_bytes))[5m:5m]) > 1", &[]);
     }
 
     #[test]

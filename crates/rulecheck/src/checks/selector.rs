@@ -23,6 +23,8 @@ struct Selected<'n> {
     selector: &'n VectorSelector,
     name: &'n str,
     recorded: bool,
+    /// Who says which values its labels have.
+    says: &'static str,
     buckets: bool,
     /// The labels of each job's series, before any matcher.
     labels: Vec<&'n Labels>,
@@ -32,14 +34,16 @@ fn of_node(world: &World<'_>, query: &Query<'_>, node: &Node<'_>) -> Vec<Finding
     let Some((selector, name)) = node.selector().and_then(|selector| Some((selector, metric_name(selector)?))) else {
         return Vec::new();
     };
-    let recorded = match world.series(name) {
+    let (recorded, says) = match world.series(name) {
         Series::Unknown => return Vec::new(),
-        series => matches!(series, Series::Recorded),
+        Series::Declared(..) => (false, "the contract declares"),
+        Series::Recorded => (true, "its recording rule leaves"),
+        Series::BuiltIn => (false, "Prometheus gives"),
     };
     let arms = world.arms(name);
     let buckets = arms.iter().any(|arm| matches!(arm.kind, Kind::Buckets | Kind::BucketRate | Kind::Quantile));
     let labels = arms.iter().filter(|arm| arm.is_alive()).map(|arm| &arm.labels).collect();
-    let selected = Selected { selector, name, recorded, buckets, labels };
+    let selected = Selected { selector, name, recorded, says, buckets, labels };
     let findings = selected.faults(query);
     // Each matcher alone may be right and no series meets them together.
     match node.arms.first().and_then(|arm| arm.dead.as_deref()) {
@@ -164,8 +168,7 @@ impl<'n> Selected<'n> {
     }
 
     fn declared(&self, label: &str, domain: &Domain) -> String {
-        let who = if self.recorded { "its recording rule leaves" } else { "the contract declares" };
-        format!("{who} {label} of {} as {domain}", self.name)
+        format!("{} {label} of {} as {domain}", self.says, self.name)
     }
 
     /// A matcher that is alive as a whole: an alternative of it that no value meets, or an exclusion of nothing.

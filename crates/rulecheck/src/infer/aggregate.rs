@@ -13,7 +13,17 @@ use crate::query::has_variable;
 
 pub(super) fn arms(aggregate: &AggregateExpr, parameter: Option<&Node<'_>>, body: &Node<'_>) -> Vec<Arm> {
     let step: Rc<str> = aggregation(aggregate).into();
-    body.arms.iter().map(|arm| one(aggregate, parameter, arm.clone(), &step).step(&step)).collect()
+    let mixed = matches!(aggregate.op.to_string().as_str(), "sum" | "avg" | "quantile").then(|| mixed(body)).flatten();
+    let arms = body.arms.iter().map(|arm| {
+        let interval = mixed.filter(|_| arm.is_alive()).unwrap_or(arm.interval);
+        one(aggregate, parameter, Arm { interval, ..arm.clone() }, &step).step(&step)
+    });
+    arms.collect()
+}
+
+/// Between which numbers the values lie that come together in one group, where they may be of several arms.
+fn mixed(body: &Node<'_>) -> Option<Interval> {
+    body.alive().map(|arm| arm.interval).reduce(Interval::union)
 }
 
 /// `sum by (namespace)`: the aggregation without its body, as messages name it.

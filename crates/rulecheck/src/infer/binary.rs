@@ -10,7 +10,7 @@ use super::arm::{Arm, Kind, Presence};
 use super::interval::Interval;
 use super::key::Key;
 use super::labels::{Carried, Domain, Label, Labels};
-use super::part::{are_newborn, part_of_whole};
+use super::part::{age_of_sample, are_newborn, part_of_whole};
 use super::unit::Unit;
 use super::{Node, alive_or_first};
 use crate::query::has_variable;
@@ -19,6 +19,10 @@ pub(super) fn arms(binary: &BinaryExpr, left: &Node<'_>, right: &Node<'_>) -> Ve
     let operator = binary.op.to_string();
     let step: Rc<str> = head(binary).into();
     let vectors = (is_vector(&binary.lhs), is_vector(&binary.rhs));
+    if fills(binary) {
+        let origins = left.arms.iter().chain(&right.arms).flat_map(|arm| arm.origins.iter().cloned()).collect();
+        return vec![Arm { origins, ..Arm::unknown(None) }.step(&step)];
+    }
     match operator.as_str() {
         "or" => return or(binary, left, right),
         // What the right side takes away is a condition; where it has no series it takes nothing.
@@ -33,7 +37,7 @@ pub(super) fn arms(binary: &BinaryExpr, left: &Node<'_>, right: &Node<'_>) -> Ve
         }
         _ => {}
     }
-    let ratio = part_of_whole(binary, &operator, left);
+    let known = part_of_whole(binary, &operator, left).or_else(|| age_of_sample(binary, &operator));
     let pairs = left.arms.iter().flat_map(|l| right.arms.iter().map(move |r| (l, r)));
     let arms = pairs.map(|(l, r)| {
         let mut arm = match vectors {
@@ -42,10 +46,16 @@ pub(super) fn arms(binary: &BinaryExpr, left: &Node<'_>, right: &Node<'_>) -> Ve
             (false, true) => with_scalar(binary, &operator, r, l, true),
             _ => with_scalar(binary, &operator, l, r, false),
         };
-        arm.interval = ratio.unwrap_or(arm.interval);
+        arm.interval = known.unwrap_or(arm.interval);
         arm.step(&step)
     });
     alive_or_first(arms.collect())
+}
+
+/// Whether a number stands in where a series meets none, as `fill (0)` says, so that nothing is lost and little known.
+pub fn fills(binary: &BinaryExpr) -> bool {
+    let values = binary.modifier.as_ref().map(|modifier| &modifier.fill_values);
+    values.is_some_and(|values| values.lhs.is_some() || values.rhs.is_some())
 }
 
 fn is_vector(expr: &Expr) -> bool {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use promql_parser::label::MatchOp;
 use promql_parser::parser::Expr;
+use promql_parser::parser::value::ValueType;
 use regex::Regex;
 
 use super::aggregate::no_labels;
@@ -30,12 +31,17 @@ pub(super) fn arms(name: &str, arguments: &[Node<'_>]) -> Vec<Arm> {
             let position = usize::from(name == "quantile_over_time");
             each(arguments.get(position), &step, |arm| over_time(name, arm))
         }
-        _ => match arguments.iter().find(|argument| !argument.arms.is_empty()) {
+        _ => match arguments.iter().find(|argument| !is_scalar(argument)).or(arguments.first()) {
             // Functions of the clock, called without an argument, ask the time of the evaluation.
             None => vec![calendar(name, Arm { labels: no_labels(name), ..Arm::number(0.0) })],
             Some(argument) => each(Some(argument), &step, |arm| of_series(name, arm, arguments)),
         },
     }
+}
+
+/// Whether the argument is a number or a text beside the series that a function is about.
+fn is_scalar(argument: &Node<'_>) -> bool {
+    matches!(argument.expr.value_type(), ValueType::Scalar | ValueType::String)
 }
 
 fn each(argument: Option<&Node<'_>>, step: &Rc<str>, of: impl Fn(Arm) -> Arm) -> Vec<Arm> {
@@ -154,6 +160,11 @@ fn clamp(name: &str, mut arm: Arm, arguments: &[Node<'_>]) -> Arm {
         "clamp_max" => (None, bound(1)),
         _ => (bound(1), bound(2)),
     };
+    if let (Some(low), Some(high)) = (low, high)
+        && low > high
+    {
+        return arm.killed(format!("nothing is from {low} to {high}"));
+    }
     let inside = |number: f64| number.max(low.unwrap_or(f64::NEG_INFINITY)).min(high.unwrap_or(f64::INFINITY));
     arm.interval = Interval::between(inside(arm.interval.low), inside(arm.interval.high));
     arm
@@ -164,7 +175,8 @@ fn calendar(name: &str, arm: Arm) -> Arm {
         "minute" => Interval::between(0.0, 59.0),
         "hour" => Interval::between(0.0, 23.0),
         "day_of_week" => Interval::between(0.0, 6.0),
-        "day_of_month" | "days_in_month" => Interval::between(1.0, 31.0),
+        "day_of_month" => Interval::between(1.0, 31.0),
+        "days_in_month" => Interval::between(28.0, 31.0),
         "day_of_year" => Interval::between(1.0, 366.0),
         "month" => Interval::between(1.0, 12.0),
         _ => Interval::ANY,
@@ -331,6 +343,7 @@ fn replaced_unseen(labels: &Labels, from: &str, pattern: &str, replacement: &str
     let constant = !replacement.is_empty() && !replacement.contains('$');
     let copies = matches!(replacement, "$1" | "${1}") && matches!(pattern, "(.+)" | "(.*)");
     let domain = match source {
+        _ if replacement.is_empty() => Domain::values([]),
         _ if constant => Domain::one(replacement),
         Some(label) if copies => label.domain.clone(),
         _ => Domain::Any,

@@ -126,6 +126,8 @@ impl Interval {
             Interval::between(low, high)
         };
         match operator {
+            // Or no number, where both are 0.
+            "/" if self.only() == Some(0.0) => self,
             "+" => Interval {
                 above_low: self.above_low || other.above_low,
                 below_high: self.below_high || other.below_high,
@@ -142,7 +144,9 @@ impl Interval {
                 )
             }
             "/" if !other.contains(0.0) && other.low > 0.0 || other.high < 0.0 => corners(|a, b| a / b),
-            "%" if other.low > 0.0 && self.low >= 0.0 => Interval::between(0.0, other.high),
+            "%" if other.low > 0.0 && self.low >= 0.0 => {
+                Interval { below_high: true, ..Interval::between(0.0, other.high) }
+            }
             _ => Interval::ANY,
         }
     }
@@ -153,13 +157,22 @@ impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.low, self.high) {
             _ if self.is_empty() => f.write_str("no number"),
-            (low, high) if low == high => write!(f, "{low}"),
+            (low, high) if low == high => f.write_str(&number(low)),
             (f64::NEG_INFINITY, f64::INFINITY) => f.write_str("any number"),
-            (low, f64::INFINITY) => write!(f, "{}{low}", if self.above_low { "above " } else { "at least " }),
-            (f64::NEG_INFINITY, high) => write!(f, "{}{high}", if self.below_high { "below " } else { "at most " }),
-            (low, high) => write!(f, "{low} to {high}"),
+            (low, f64::INFINITY) => write!(f, "{}{}", if self.above_low { "above " } else { "at least " }, number(low)),
+            (f64::NEG_INFINITY, high) => {
+                write!(f, "{}{}", if self.below_high { "below " } else { "at most " }, number(high))
+            }
+            (low, high) => write!(f, "{} to {}", number(low), number(high)),
         }
     }
+}
+
+/// A number without what a calculation with fractions adds far behind the point.
+fn number(exact: f64) -> String {
+    const PARTS: f64 = 1e9;
+    let rounded = (exact * PARTS).round() / PARTS;
+    if rounded.is_finite() && rounded != 0.0 { rounded.to_string() } else { exact.to_string() }
 }
 
 #[cfg(test)]

@@ -14,9 +14,65 @@ use crate::query::metric_name;
 pub(super) fn part_of_whole(binary: &BinaryExpr, operator: &str, left: &Node<'_>) -> Option<Interval> {
     let (part, whole) = (&binary.lhs, unfiltered(&binary.rhs));
     let never_negative = || left.arms.iter().all(|arm| arm.interval.low >= 0.0);
-    let is_ratio =
-        operator == "/" && grows(part) && never_negative() && (is_part_of(part, whole) || is_share_of(part, whole));
+    let is_ratio = operator == "/"
+        && grows(part)
+        && never_negative()
+        && meets_its_own(whole, &Key::of(binary.modifier.as_ref()))
+        && (is_part_of(part, whole) || is_share_of(part, whole));
     is_ratio.then(|| Interval::between(0.0, 1.0))
+}
+
+/// Whether what matches `whole` is a part of just that series: every label that tells wholes apart is in the match.
+/// `rate(x{status="failed"}[5m]) / ignoring (status) group_right () rate(x[5m])` compares failures with successes.
+fn meets_its_own(whole: &Expr, key: &Key) -> bool {
+    match whole {
+        Expr::Paren(whole) => meets_its_own(&whole.expr, key),
+        Expr::Aggregate(aggregate) => match (&aggregate.modifier, key) {
+            (None, _) => true,
+            (Some(LabelModifier::Include(kept)), key) => kept.labels.iter().all(|label| key.has(label)),
+            (Some(LabelModifier::Exclude(gone)), Key::Ignoring(ignored)) => {
+                ignored.iter().all(|label| gone.labels.contains(label))
+            }
+            (Some(LabelModifier::Exclude(_)), Key::On(_)) => false,
+        },
+        _ => *key == Key::Ignoring(Vec::new()),
+    }
+}
+
+/// How far a series' newest sample may lie back for the series to be there at all, in seconds, unless Prometheus is told
+/// otherwise. Source: prometheus/prometheus `cmd/prometheus`, `--query.lookback-delta`.
+const LOOK_BACK: f64 = 300.0;
+
+/// `time() - timestamp(x)`: how old the newest sample of a series is that is still there.
+pub(super) fn age_of_sample(binary: &BinaryExpr, operator: &str) -> Option<Interval> {
+    let is_now = matches!(unwrapped(&binary.lhs), Expr::Call(call) if call.func.name == "time");
+    let offset = sample_time(&binary.rhs).filter(|_| operator == "-" && is_now)?;
+    Some(Interval { below_high: true, ..Interval::between(offset, offset + LOOK_BACK) })
+}
+
+/// How far back the samples are asked for whose times an expression gives, in seconds.
+fn sample_time(expr: &Expr) -> Option<f64> {
+    match unwrapped(expr) {
+        Expr::Aggregate(aggregate) if matches!(aggregate.op.to_string().as_str(), "min" | "max" | "avg") => {
+            sample_time(&aggregate.expr)
+        }
+        Expr::Call(call) if call.func.name == "timestamp" => match unwrapped(call.args.args.first()?) {
+            Expr::VectorSelector(selector) if selector.at.is_none() => match selector.offset {
+                None => Some(0.0),
+                Some(Offset::Pos(back)) => Some(back.as_secs_f64()),
+                Some(Offset::Neg(_)) => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn unwrapped(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Paren(paren) => unwrapped(&paren.expr),
+        other => other,
+    }
 }
 
 /// What a comparison with a number filters, as in `part / (whole > 0)`: what is left is the same.
@@ -76,12 +132,29 @@ fn last_of(expr: &Expr) -> Option<&VectorSelector> {
 /// Whether `part` is `whole` with nothing but more matchers, at least one more, or the bucket of a bound where `whole` is
 /// the number of all observations.
 pub fn is_part_of(part: &Expr, whole: &Expr) -> bool {
-    part != whole
-        && same_but_selectors(part, whole, &mut |part, whole| {
-            let of_whole = |matcher: &Matcher| part.matchers.matchers.contains(matcher);
-            (metric_name(part) == metric_name(whole) || is_bucket_of(part, whole))
-                && whole.matchers.matchers.iter().all(of_whole)
-        })
+    is_filtered(part, whole)
+        || part != whole
+            && same_but_selectors(part, whole, &mut |part, whole| {
+                let of_whole = |matcher: &Matcher| part.matchers.matchers.contains(matcher);
+                (metric_name(part) == metric_name(whole) || is_bucket_of(part, whole))
+                    && whole.matchers.matchers.iter().all(of_whole)
+            })
+}
+
+/// `count(up == 0)` of `count(up)`.
+fn is_filtered(part: &Expr, whole: &Expr) -> bool {
+    match (part, whole) {
+        (Expr::Paren(part), whole) => is_filtered(&part.expr, whole),
+        (part, Expr::Paren(whole)) => is_filtered(part, &whole.expr),
+        (Expr::Aggregate(part), Expr::Aggregate(whole)) => {
+            let same = part.op == whole.op && part.modifier == whole.modifier;
+            same && part.op.to_string() == "count"
+                && part.expr != whole.expr
+                && unfiltered(&part.expr) == unfiltered(&whole.expr)
+                && unfiltered(&whole.expr) == &*whole.expr
+        }
+        _ => false,
+    }
 }
 
 fn is_bucket_of(part: &VectorSelector, whole: &VectorSelector) -> bool {

@@ -51,6 +51,8 @@ impl Unit {
             "ratio" => Unit::RATIO,
             "percent" => Unit::Known { seconds: 0, bytes: 0, count: 0, factor: 100.0 },
             "mixed" | "" => Unit::Unknown,
+            // These are no amounts: they can be negative, and their sums mean nothing.
+            "celsius" | "fahrenheit" | "kelvin" => Unit::Unknown,
             _ => Unit::COUNT,
         }
     }
