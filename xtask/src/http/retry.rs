@@ -88,7 +88,7 @@ pub fn retrying<T>(
         }
         note!("{what}: {error:#}; trying again in {:.1} s", pause.as_secs_f32());
         sleep(pause);
-        (left, backoff) = (left - 1, backoff * 2);
+        (left, backoff) = (left - 1, (backoff * 2).min(LONGEST_PAUSE));
     }
 }
 
@@ -120,6 +120,8 @@ mod tests {
         let trouble = || Failure::temporary(anyhow!("busy"));
         let (result, pauses) = run(3, vec![trouble(), asks(7), trouble()]);
         assert_eq!((result.unwrap(), pauses), (1, vec![500, 7000, 2000]));
+        let (result, pauses) = run(9, (0..9).map(|_| trouble()).collect());
+        assert_eq!((result.unwrap(), &pauses[6..]), (1, &[32_000, 60_000, 60_000][..]));
         let (result, pauses) = run(1, vec![trouble(), trouble()]);
         assert_eq!(format!("{:#}", result.unwrap_err()), "asking failed 2 times: busy");
         assert_eq!(pauses, [500]);
