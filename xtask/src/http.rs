@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use rustls::RootCertStore;
 use ureq::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use ureq::http::{Method, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -191,10 +192,13 @@ pub fn tls(error: &ureq::Error) -> Option<&rustls::Error> {
 
 /// The certificates of a PEM file.
 pub fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>> {
-    let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let mut certificates = Vec::new();
+    let reading = || format!("reading {}", path.display());
+    let text = std::fs::read(path).with_context(reading)?;
+    let (mut certificates, mut readable) = (Vec::new(), RootCertStore::empty());
     for item in parse_pem(&text) {
-        if let PemItem::Certificate(certificate) = item.with_context(|| format!("reading {}", path.display()))? {
+        if let PemItem::Certificate(certificate) = item.with_context(reading)? {
+            // The client would pass over what it cannot read, and then trust nobody.
+            readable.add(certificate.der().to_vec().into()).with_context(reading)?;
             certificates.push(certificate);
         }
     }

@@ -53,6 +53,8 @@ fn a_registry_of_a_private_authority_is_trusted_with_its_certificate_and_with_no
         path.display().to_string()
     };
     let (ca, wrong, empty) = (write("ca.pem", &ours.pem), write("other.pem", &other.pem), write("empty.pem", ""));
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let broken = write("broken.pem", &format!("{}{broken}", ours.pem));
     let start = |name: &str, until: i32| {
         let state = State { place: Place::Relative, referrers: true, ..State::default() };
         Registry::start_tls(ours.server(name, until), state)
@@ -63,6 +65,7 @@ fn a_registry_of_a_private_authority_is_trusted_with_its_certificate_and_with_no
         (&registry, None, "UnknownIssuer; --ca-file FILE trusts the authorities in FILE"),
         (&registry, Some(&wrong), "UnknownIssuer"),
         (&registry, Some(&empty), "empty.pem holds no certificate in PEM format"),
+        (&registry, Some(&broken), "broken.pem: invalid peer certificate: BadEncoding"),
         (&stranger, Some(&ca), "not valid for name"),
         (&old, Some(&ca), "expired"),
     ] {
