@@ -159,7 +159,7 @@ impl Client {
         let mut response = result.map_err(|error| self.failure(error))?;
         let body = match *request.method {
             Method::HEAD => Vec::new(),
-            _ => read(shown, &mut response).map_err(Failure::temporary)?,
+            _ => read(&shown, &mut response).map_err(Failure::temporary)?,
         };
         let (parts, _) = response.into_parts();
         Ok(Answer { status: parts.status, headers: parts.headers, body, url: url.to_owned() })

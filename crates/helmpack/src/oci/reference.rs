@@ -50,8 +50,7 @@ impl Repository {
         let name = self.host.rsplit_once(':').map_or(self.host.as_str(), |(name, port)| {
             if port.bytes().all(|b| b.is_ascii_digit()) { name } else { &self.host }
         });
-        let name = name.trim_start_matches('[').trim_end_matches(']');
-        name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        is_loopback(name)
     }
 }
 
@@ -83,6 +82,12 @@ impl fmt::Display for Reference {
         let mark = if self.is_digest() { '@' } else { ':' };
         write!(f, "{}{mark}{}", self.repository, self.version)
     }
+}
+
+/// Whether a host, without its port, is this machine.
+pub fn is_loopback(host: &str) -> bool {
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// The tag of a chart's version: a tag cannot have a `+`, so that Helm writes `_` for it.
