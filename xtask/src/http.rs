@@ -2,6 +2,7 @@
 //! certificates and proxies, and a password for nobody but the one it was meant for.
 
 pub mod location;
+mod proxy;
 mod retry;
 
 use std::io::{IsTerminal as _, Read};
@@ -13,8 +14,9 @@ use rustls::RootCertStore;
 use ureq::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use ureq::http::{Method, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, http};
+use ureq::{Agent, AsSendBody, Body, http};
 
+use proxy::Proxies;
 pub use retry::Failure;
 
 use crate::registry::Secret;
@@ -76,11 +78,12 @@ pub struct Answer {
 /// Keeps connections open between requests.
 pub struct Client {
     agent: Agent,
+    proxies: Proxies,
     settings: Settings,
 }
 
 impl Client {
-    /// Proxies come from the usual variables (HTTPS_PROXY, HTTP_PROXY, NO_PROXY).
+    /// Proxies come from the usual variables (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY).
     pub fn new(settings: Settings) -> Client {
         let roots = match &settings.authorities {
             Some(authorities) => RootCerts::new_with_certs(authorities),
@@ -89,6 +92,8 @@ impl Client {
         let agent = Agent::config_builder()
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .http_status_as_error(false)
+            // Each request gets its own.
+            .proxy(None)
             // Redirects are followed here, where it is known what each host may see.
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -97,7 +102,7 @@ impl Client {
             .timeout_global(Some(settings.finish_within))
             .user_agent("gorax-monitoring")
             .build();
-        Client { agent: agent.into(), settings }
+        Client { agent: agent.into(), proxies: Proxies::of_environment(), settings }
     }
 
     /// The body of a URL, tried again after connection errors, 429 and 5xx.
@@ -152,17 +157,27 @@ impl Client {
         }
         let shown = location::shown(url);
         let wrong = |error| Failure::Final(anyhow::Error::new(error).context(format!("{shown} is no URL")));
-        let result = match request.body {
-            Some(body) => self.agent.run(message.body(body).map_err(wrong)?),
-            None => self.agent.run(message.body(()).map_err(wrong)?),
+        let mut response = match request.body {
+            Some(body) => self.run(message.body(body).map_err(wrong)?)?,
+            None => self.run(message.body(()).map_err(wrong)?)?,
         };
-        let mut response = result.map_err(|error| self.failure(error))?;
         let body = match *request.method {
             Method::HEAD => Vec::new(),
             _ => read(&shown, &mut response).map_err(Failure::temporary)?,
         };
         let (parts, _) = response.into_parts();
         Ok(Answer { status: parts.status, headers: parts.headers, body, url: url.to_owned() })
+    }
+
+    /// Sends a message directly, or through the proxy for its host.
+    fn run(&self, message: http::Request<impl AsSendBody>) -> Result<http::Response<Body>, Failure> {
+        let proxy = self.proxies.of(message.uri())?;
+        let (variable, proxy) = proxy.map_or((None, None), |(variable, proxy)| (Some(variable), Some(proxy)));
+        let message = self.agent.configure_request(message).proxy(proxy).build();
+        self.agent.run(message).map_err(|error| match (self.failure(error), variable) {
+            (failure, Some(variable)) => failure.context(format!("through the proxy that {variable} names")),
+            (failure, None) => failure,
+        })
     }
 
     /// Most of what goes wrong below HTTP may go right the next time.
