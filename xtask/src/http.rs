@@ -63,6 +63,15 @@ pub struct Request<'a> {
     /// The Authorization header; a redirect to another host does not carry it there.
     pub authorization: Option<&'a Secret>,
     pub body: Option<&'a [u8]>,
+    /// The body holds a secret too: it is not sent on to another host either.
+    pub confidential: bool,
+}
+
+impl<'a> Request<'a> {
+    /// Asks for what is at a URL, as nobody.
+    pub fn get(url: &'a str) -> Request<'a> {
+        Request { method: &Method::GET, url, headers: &[], authorization: None, body: None, confidential: false }
+    }
 }
 
 /// What was answered, read to its end.
@@ -108,8 +117,7 @@ impl Client {
     /// The body of a URL, tried again after connection errors, 429 and 5xx.
     pub fn get(&self, url: &str) -> Result<Vec<u8>> {
         self.retrying(url, || {
-            let request = Request { method: &Method::GET, url, headers: &[], authorization: None, body: None };
-            let answer = self.send(&request)?;
+            let answer = self.send(&Request::get(url))?;
             match answer.status {
                 StatusCode::OK => Ok(answer.body),
                 status => Err(Failure::Final(anyhow!("the server answers {status}"))),
@@ -134,7 +142,7 @@ impl Client {
                 _ => matches!(status, 307 | 308),
             };
             match answer.headers.get(LOCATION).and_then(|value| value.to_str().ok()) {
-                Some(location) if follows => url = location::resolve(&url, location).map_err(Failure::Final)?,
+                Some(location) if follows => url = next(&url, location, request)?,
                 _ => return retry::temporary(&answer).map_or(Ok(answer), Err),
             }
         }
@@ -194,6 +202,18 @@ impl Client {
             error => Failure::temporary(error.into()),
         }
     }
+}
+
+/// Where a redirect leads, if the request may go there.
+fn next(url: &str, location: &str, request: &Request<'_>) -> Result<String> {
+    let next = location::resolve(url, location)?;
+    ensure!(
+        !request.confidential || location::same_origin(&next, request.url),
+        "{} sends its users on to {}, which must not see the login",
+        location::shown(url),
+        location::shown(&next)
+    );
+    Ok(next)
 }
 
 /// Why no encrypted connection came about, where that is the trouble.

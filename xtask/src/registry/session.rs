@@ -85,7 +85,8 @@ impl Session {
         let ours = location::same_origin(url, &self.origin);
         let once = || {
             let authorization = self.authorization.borrow().clone().filter(|_| ours);
-            self.http.send(&Request { method, url, headers, authorization: authorization.as_ref(), body })
+            let authorization = authorization.as_ref();
+            self.http.send(&Request { method, headers, authorization, body, ..Request::get(url) })
         };
         let answer = once()?;
         let asks = answer.status == StatusCode::UNAUTHORIZED && location::same_origin(&answer.url, &self.origin);
@@ -137,10 +138,10 @@ impl Session {
                 parameters.push(("refresh_token", token.expose()));
                 self.http.send(&Request {
                     method: &Method::POST,
-                    url: realm,
                     headers: &[("content-type", "application/x-www-form-urlencoded")],
-                    authorization: None,
                     body: Some(form(&parameters).as_bytes()),
+                    confidential: true,
+                    ..Request::get(realm)
                 })
             }
             credential => {
@@ -150,13 +151,7 @@ impl Session {
                 };
                 let mark = if realm.contains('?') { '&' } else { '?' };
                 let url = format!("{realm}{mark}{}", form(&parameters));
-                self.http.send(&Request {
-                    method: &Method::GET,
-                    url: &url,
-                    headers: &[],
-                    authorization: basic.as_ref(),
-                    body: None,
-                })
+                self.http.send(&Request { authorization: basic.as_ref(), ..Request::get(&url) })
             }
         };
         let shown = location::shown(realm);
