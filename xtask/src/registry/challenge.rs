@@ -65,18 +65,19 @@ fn unquoted(value: &str) -> String {
 }
 
 /// One scope for each resource, with the actions that either side asks for: a token for less would have to be asked for
-/// again at the first upload. A scope is `type:name:actions`, read as such: a name may contain the word `push`.
-pub fn merged_scope(asked: &str, wanted: &str) -> String {
+/// again at the first upload. A scope is `type:name:actions`, read as such: a name may contain the word `push`. Registries
+/// have scopes of other forms too, which stay as they are.
+pub fn merged_scopes(asked: &str, wanted: &str) -> Vec<String> {
     let mut resources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for scope in asked.split(' ').chain(wanted.split(' ')) {
-        if let Some((resource, actions)) = scope.rsplit_once(':') {
-            resources.entry(resource).or_default().extend(actions.split(','));
-        }
+    for scope in asked.split_whitespace().chain([wanted]) {
+        let (resource, actions) = scope.rsplit_once(':').unwrap_or((scope, ""));
+        resources.entry(resource).or_default().extend(actions.split(',').filter(|action| !action.is_empty()));
     }
-    let join = |actions: BTreeSet<&str>| actions.into_iter().collect::<Vec<_>>().join(",");
-    let scopes: Vec<String> =
-        resources.into_iter().map(|(name, actions)| format!("{name}:{}", join(actions))).collect();
-    scopes.join(" ")
+    let scope = |(resource, actions): (&str, BTreeSet<&str>)| match actions.into_iter().collect::<Vec<_>>().join(",") {
+        none if none.is_empty() => resource.to_owned(),
+        actions => format!("{resource}:{actions}"),
+    };
+    resources.into_iter().map(scope).collect()
 }
 
 #[cfg(test)]
@@ -118,11 +119,11 @@ mod tests {
     #[test]
     fn scopes_become_one_for_each_resource() {
         let wanted = "repository:push/a:pull,push";
-        assert_eq!(merged_scope("repository:push/a:pull", wanted), wanted);
-        assert_eq!(merged_scope("", wanted), wanted);
+        assert_eq!(merged_scopes("repository:push/a:pull", wanted), [wanted]);
+        assert_eq!(merged_scopes("", wanted), [wanted]);
         assert_eq!(
-            merged_scope("registry:catalog:* repository:push/a:delete", wanted),
-            "registry:catalog:* repository:push/a:delete,pull,push"
+            merged_scopes("registry:catalog:* repository:push/a:delete  aws", wanted),
+            ["aws", "registry:catalog:*", "repository:push/a:delete,pull,push"]
         );
     }
 

@@ -4,7 +4,8 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use helmpack::oci::chart::is_printable;
 use helmpack::oci::reference::Repository;
 use ureq::http::{Method, StatusCode};
 
@@ -99,11 +100,15 @@ impl Session {
         let header = headers.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(", ");
         let challenges = challenge::parse(&header);
         let of = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
-        let authorization = match (of("bearer"), of("basic"), &self.login.credential) {
-            (Some(challenge), _, _) => self.token(challenge)?,
-            (None, Some(_), Credential::Password { username, password }) => Secret::basic(username, password),
-            (None, Some(_), _) => return Ok(false),
-            (None, None, _) => {
+        let bearer = of("bearer").map(|challenge| (challenge, self.realm(challenge)));
+        let authorization = match (bearer, of("basic")) {
+            (Some((challenge, Ok(realm))), _) => self.token(&realm, challenge)?,
+            (_, Some(_)) => match &self.login.credential {
+                Credential::Password { username, password } => Secret::basic(username, password),
+                _ => return Ok(false),
+            },
+            (Some((_, Err(error))), None) => return Err(error.into()),
+            (None, None) => {
                 let known: Vec<&str> = challenges.iter().map(|challenge| challenge.scheme.as_str()).collect();
                 let said = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
                 return Err(Failure::Final(anyhow!(
@@ -116,51 +121,62 @@ impl Session {
         Ok(true)
     }
 
-    /// Buys a token at the address that the challenge names.
-    fn token(&self, challenge: &Challenge) -> Result<Secret, Failure> {
-        let of = |name: &str| challenge.parameters.get(name).map(String::as_str).unwrap_or_default();
-        let realm = of("realm");
-        let plain = realm.starts_with("http://") && self.origin.starts_with("http://");
-        if !realm.starts_with("https://") && !plain {
-            let shown = location::shown(realm);
-            return Err(Failure::Final(anyhow!(
-                "the registry sends its users to `{shown}` for a token, where the login would not be encrypted"
-            )));
-        }
-        let actions = if self.access == Access::Push { "pull,push" } else { "pull" };
-        let wanted = format!("repository:{}:{actions}", self.repository.path);
-        let scope = challenge::merged_scope(of("scope"), &wanted);
-        let mut parameters = vec![("service", of("service")), ("scope", &scope)];
-        parameters.retain(|(_, value)| !value.is_empty());
-        let answer = match &self.login.credential {
-            Credential::IdentityToken(token) => {
-                parameters.extend([("client_id", "gorax-monitoring"), ("grant_type", "refresh_token")]);
-                parameters.push(("refresh_token", token.expose()));
-                self.http.send(&Request {
-                    method: &Method::POST,
-                    headers: &[("content-type", "application/x-www-form-urlencoded")],
-                    body: Some(form(&parameters).as_bytes()),
-                    confidential: true,
-                    ..Request::get(realm)
-                })
-            }
-            credential => {
-                let basic = match credential {
-                    Credential::Password { username, password } => Some(Secret::basic(username, password)),
-                    _ => None,
-                };
-                let mark = if realm.contains('?') { '&' } else { '?' };
-                let url = format!("{realm}{mark}{}", form(&parameters));
-                self.http.send(&Request { authorization: basic.as_ref(), ..Request::get(&url) })
-            }
-        };
+    /// Where the challenge says that tokens are. A login goes there only where it goes to the registry too: encrypted, or
+    /// with --plain-http on this machine.
+    fn realm(&self, challenge: &Challenge) -> Result<String> {
+        let realm = challenge.parameters.get("realm").map(String::as_str).unwrap_or_default();
+        let url = location::parse(realm)
+            .with_context(|| format!("{} wants a token and does not say where to ask for it", self.repository.host))?;
+        let plain = self.origin.starts_with("http:");
+        ensure!(
+            location::is_private(&url) && (plain || url.scheme_str() == Some("https")),
+            "the registry sends its users to {} for a token, where the login would not be encrypted",
+            location::shown(realm)
+        );
+        Ok(url.to_string())
+    }
+
+    /// Buys a token at a realm.
+    fn token(&self, realm: &str, challenge: &Challenge) -> Result<Secret, Failure> {
         let shown = location::shown(realm);
         let asking = || format!("asking {shown} for a token");
-        let answer = answer.map_err(|failure| failure.context(asking()))?;
+        let answer = self.ask_for_token(realm, challenge).map_err(|failure| failure.context(asking()))?;
         if answer.status != StatusCode::OK {
             return Err(self.unexpected(&answer).context(asking()));
         }
         Ok(bought(&answer.body).with_context(asking)?)
+    }
+
+    /// In a query each scope is a parameter, in a form one holds them all.
+    fn ask_for_token(&self, realm: &str, challenge: &Challenge) -> Result<Answer, Failure> {
+        let of = |name: &str| challenge.parameters.get(name).map(String::as_str).unwrap_or_default();
+        let actions = if self.access == Access::Push { "pull,push" } else { "pull" };
+        let wanted = format!("repository:{}:{actions}", self.repository.path);
+        let scopes = challenge::merged_scopes(of("scope"), &wanted);
+        let service = Some(("service", of("service"))).filter(|(_, service)| !service.is_empty());
+        let basic = match &self.login.credential {
+            Credential::IdentityToken(token) => {
+                let scope = scopes.join(" ");
+                let mut fields = vec![("grant_type", "refresh_token"), ("client_id", "gorax-monitoring")];
+                fields.extend(service);
+                fields.extend([("scope", scope.as_str()), ("refresh_token", token.expose())]);
+                let form = fields.iter().map(|(name, value)| format!("{name}={}", location::encoded(value)));
+                return self.http.send(&Request {
+                    method: &Method::POST,
+                    headers: &[("content-type", "application/x-www-form-urlencoded")],
+                    body: Some(form.collect::<Vec<_>>().join("&").as_bytes()),
+                    confidential: true,
+                    ..Request::get(realm)
+                });
+            }
+            Credential::Password { username, password } => Some(Secret::basic(username, password)),
+            Credential::Anonymous => None,
+        };
+        let parameters = service.into_iter().chain(scopes.iter().map(|scope| ("scope", scope.as_str())));
+        let url = parameters.fold(realm.to_owned(), |url, (name, value)| {
+            location::with_parameter(&url, name, &location::encoded(value))
+        });
+        self.http.send(&Request { authorization: basic.as_ref(), ..Request::get(&url) })
     }
 
     /// The failure that an answer is when nobody expected its status: what the registry says, and what to do.
@@ -171,7 +187,8 @@ impl Session {
             let _ = write!(text, "; {code}: {message}");
         }
         let text = self.without_secrets(&text);
-        let text: String = text.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect();
+        // Neither lines nor colours nor the direction of writing are a server's to set.
+        let text: String = text.chars().filter(|c| is_printable(*c)).take(LONGEST_MESSAGE).collect();
         let host = &self.repository.host;
         let do_next = match (status.as_u16(), &self.login.credential) {
             (401, Credential::Anonymous) | (403, Credential::Anonymous) => format!(
@@ -204,13 +221,9 @@ pub fn errors(body: &[u8]) -> Vec<(String, String)> {
     errors.map(|error| (text(&error["code"]), text(&error["message"]))).collect()
 }
 
-fn form(parameters: &[(&str, &str)]) -> String {
-    let pairs = parameters.iter().map(|(name, value)| format!("{name}={}", location::encoded(value)));
-    pairs.collect::<Vec<_>>().join("&")
-}
-
 fn bought(body: &[u8]) -> Result<Secret> {
     let answer: serde_json::Value = serde_json::from_slice(body).context("the answer is no JSON")?;
-    let token = answer["token"].as_str().or(answer["access_token"].as_str());
+    let mut named = ["token", "access_token"].iter().filter_map(|name| answer[name].as_str());
+    let token = named.find(|token| !token.is_empty());
     Ok(Secret::bearer(token.context("the answer holds no token")?))
 }

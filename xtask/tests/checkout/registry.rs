@@ -1,5 +1,7 @@
 //! An OCI registry on loopback that keeps everything in memory and breaks as a test tells it.
 
+mod auth;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -8,6 +10,9 @@ use std::time::Duration;
 
 use helmpack::oci::{self, Manifest};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::{Value, json};
+
+pub use auth::Auth;
 
 /// What goes wrong with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,23 +29,6 @@ pub enum Fault {
     Slow(u64),
     /// A status with a Retry-After header.
     Status(u16, &'static str),
-}
-
-/// Who may do what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Auth {
-    #[default]
-    Nobody,
-    /// `user:password` in base64.
-    Basic(&'static str),
-    /// A token for who shows this Authorization header; good for so many requests.
-    Bearer { login: &'static str, uses: usize },
-    /// A token for who shows this identity token.
-    Identity { token: &'static str },
-    /// Everybody may read and nobody write.
-    ReadOnly,
-    /// A kind of login that is not known to anybody.
-    Unknown,
 }
 
 /// Where a blob is to be sent.
@@ -71,6 +59,12 @@ pub struct State {
     pub rival: Option<(When, &'static str, Vec<u8>)>,
     /// Redirects requests for blobs to this server.
     pub elsewhere: Option<String>,
+    /// Where tokens are, if not here.
+    pub realm: Option<String>,
+    /// Gives this many referrers at once.
+    pub page: Option<usize>,
+    /// Answers to all requests of a method, or of a method for a path: a status and a Location.
+    pub scripted: BTreeMap<String, (u16, String)>,
     pub dead: bool,
     pub blobs: BTreeMap<String, Vec<u8>>,
     /// By repository and digest.
@@ -97,6 +91,7 @@ struct Request {
     path: String,
     query: String,
     authorization: String,
+    accept: String,
     body: Vec<u8>,
 }
 
@@ -207,13 +202,14 @@ fn read_request(reader: &mut BufReader<impl Read>, fault: Option<Fault>) -> Opti
     reader.read_line(&mut line).ok()?;
     let mut words = line.split(' ').map(str::to_owned);
     let (method, target) = (words.next()?, words.next()?);
-    let (mut authorization, mut length) = (String::new(), 0);
+    let (mut authorization, mut accept, mut length) = (String::new(), String::new(), 0);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
         let Some((name, value)) = header.trim().split_once(':') else { break };
         match name.to_ascii_lowercase().as_str() {
             "authorization" => authorization = value.trim().to_owned(),
+            "accept" => accept = value.trim().to_owned(),
             "content-length" => length = value.trim().parse().ok()?,
             _ => {}
         }
@@ -224,7 +220,7 @@ fn read_request(reader: &mut BufReader<impl Read>, fault: Option<Fault>) -> Opti
         return None;
     }
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    Some(Request { method, path: path.to_owned(), query: query.replace("%3A", ":"), authorization, body })
+    Some(Request { method, path: path.to_owned(), query: query.replace("%3A", ":"), authorization, accept, body })
 }
 
 impl Answer {
@@ -245,6 +241,10 @@ impl Answer {
 
 impl State {
     fn answer(&mut self, request: &Request, host: &str) -> Answer {
+        let scripted = [format!("{} {}", request.method, request.path), request.method.clone()];
+        if let Some((status, location)) = scripted.iter().find_map(|key| self.scripted.get(key)) {
+            return Answer::empty(*status).with("location", location);
+        }
         if request.path == "/token" {
             return self.token(request);
         }
@@ -262,50 +262,9 @@ impl State {
             }
         }
         match path.split_once("/referrers/") {
-            Some((repository, digest)) if self.referrers => self.listed(repository, digest),
+            Some((repository, digest)) if self.referrers => self.listed(request, repository, digest),
             _ => Answer::error(404, "NOT_FOUND", "page not found"),
         }
-    }
-
-    /// What a request without the right login gets. The header that it came with is repeated, as careless servers do.
-    fn refusal(&mut self, request: &Request, host: &str) -> Option<Answer> {
-        let said = format!("not good: {}", request.authorization);
-        let refused =
-            |challenge: String| Some(Answer::error(401, "UNAUTHORIZED", &said).with("www-authenticate", challenge));
-        match self.auth.clone() {
-            Auth::Nobody => None,
-            Auth::ReadOnly if matches!(request.method.as_str(), "GET" | "HEAD") => None,
-            Auth::ReadOnly => Some(Answer::error(403, "DENIED", &said)),
-            Auth::Unknown => refused("Negotiate".to_owned()),
-            Auth::Basic(login) if request.authorization == format!("Basic {login}") => None,
-            Auth::Basic(_) => refused("Basic realm=\"a, b\"".to_owned()),
-            Auth::Bearer { .. } | Auth::Identity { .. } => {
-                let uses = if let Auth::Bearer { uses, .. } = self.auth { uses } else { usize::MAX };
-                if request.authorization == format!("Bearer token-{}", self.tokens) && self.used < uses {
-                    self.used += 1;
-                    return None;
-                }
-                let repository =
-                    request.path.trim_start_matches("/v2/").split("/manifests/").next().unwrap_or_default();
-                let scope = format!("repository:{repository}:pull");
-                refused(format!("Negotiate, Bearer realm=\"http://{host}/token\",service=\"s, t\",scope=\"{scope}\""))
-            }
-        }
-    }
-
-    fn token(&mut self, request: &Request) -> Answer {
-        let body = String::from_utf8_lossy(&request.body).into_owned();
-        let good = match &self.auth {
-            Auth::Bearer { login, .. } => request.authorization == format!("Basic {login}"),
-            Auth::Identity { token } => body.contains(&format!("refresh_token={token}")),
-            _ => false,
-        };
-        if !good {
-            return Answer::error(401, "UNAUTHORIZED", &format!("no: {} {body}", request.authorization));
-        }
-        (self.tokens, self.used) = (self.tokens + 1, 0);
-        let body = format!("{{\"token\":\"token-{}\"}}", self.tokens).into_bytes();
-        Answer { body, ..Answer::empty(200) }
     }
 
     fn blob(&self, path: &str, digest: &str) -> Answer {
@@ -323,7 +282,7 @@ impl State {
             return match self.place {
                 Place::Absolute => answer.with("location", format!("http://{host}{path}")),
                 Place::Relative => answer.with("location", path),
-                Place::WithQuery => answer.with("location", format!("{path}?_state=secret%3Dstate")),
+                Place::WithQuery => answer.with("location", format!("{path}-s3cr3t-state?_state=secret%3Dstate")),
                 Place::Missing => answer,
             };
         }
@@ -349,10 +308,11 @@ impl State {
         }
         let digest = self.tags.get(&key(reference)).map_or(reference, String::as_str);
         match self.manifests.get(&key(digest)) {
-            Some(bytes) => {
+            // As the distribution registry does: there is nothing where the type is not wanted.
+            Some(bytes) if kind(bytes).is_none_or(|kind| request.accept.contains(&kind)) => {
                 Answer { body: bytes.clone(), ..Answer::empty(200) }.with("docker-content-digest", self.claimed(digest))
             }
-            None => Answer::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
+            _ => Answer::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
         }
     }
 
@@ -386,21 +346,24 @@ impl State {
         }
     }
 
-    fn listed(&self, repository: &str, digest: &str) -> Answer {
-        let refers = |bytes: &&Vec<u8>| {
-            Manifest::parse(bytes)
-                .is_ok_and(|manifest| manifest.subject.is_some_and(|subject| subject.digest == digest))
+    fn listed(&self, request: &Request, repository: &str, digest: &str) -> Answer {
+        let entry = |bytes: &Vec<u8>| {
+            let manifest: Value = serde_json::from_slice(bytes).ok()?;
+            let named = json!({"mediaType": manifest["mediaType"], "digest": oci::digest(bytes), "size": bytes.len(), "artifactType": manifest["artifactType"]});
+            (manifest["subject"]["digest"] == digest).then_some(named)
         };
         let here = self.manifests.iter().filter(|((place, _), _)| place == repository).map(|(_, bytes)| bytes);
-        let entries: Vec<String> = here
-            .filter(refers)
-            .map(|bytes| {
-                format!("{{\"mediaType\":\"m\",\"digest\":\"{}\",\"size\":{}}}", oci::digest(bytes), bytes.len())
-            })
-            .collect();
-        Answer {
-            body: format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", entries.join(",")).into(),
-            ..Answer::empty(200)
-        }
+        let entries: Vec<Value> = here.filter_map(entry).collect();
+        let (from, size) = (request.query.parse().unwrap_or(0), self.page.unwrap_or(usize::MAX));
+        let page: Vec<&Value> = entries.iter().skip(from).take(size).collect();
+        let (more, next) = (from + page.len() < entries.len(), from + page.len());
+        let body = json!({"schemaVersion": 2, "manifests": page}).to_string().into_bytes();
+        let answer = Answer { body, ..Answer::empty(200) };
+        if more { answer.with("link", format!("<{}?{next}>; rel=\"next\"", request.path)) } else { answer }
     }
+}
+
+fn kind(manifest: &[u8]) -> Option<String> {
+    let manifest: Value = serde_json::from_slice(manifest).ok()?;
+    Some(manifest["mediaType"].as_str()?.to_owned())
 }

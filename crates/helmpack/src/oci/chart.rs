@@ -71,9 +71,10 @@ fn sanitized(text: &str) -> String {
     text.chars().map(blank).filter(|c| is_printable(*c)).collect()
 }
 
-/// Rust's escapes follow the same Unicode categories as Go's `unicode.IsPrint`. A letter goes before, since a combining
-/// mark is escaped only where it stands alone.
-fn is_printable(c: char) -> bool {
+/// Whether a character shows itself, as Go's `unicode.IsPrint` has it: of white space the blank alone, and none that only
+/// controls others. Rust's escapes follow the same Unicode categories. A letter goes before, since a combining mark is
+/// escaped only where it stands alone.
+pub fn is_printable(c: char) -> bool {
     matches!(c, '"' | '\'' | '\\') || String::from_iter(['a', c]).escape_debug().count() == 2
 }
 
