@@ -10,7 +10,7 @@ use helmpack::chart::Chart;
 use crate::dependency;
 use crate::http;
 use crate::model::Model;
-use crate::registry::Secret;
+use crate::registry::{self, Secret};
 use crate::sources::Sources;
 use crate::tools;
 
@@ -252,7 +252,7 @@ impl Registry {
     pub fn read_password(&mut self) -> Result<()> {
         if self.password_stdin {
             let password = std::io::read_to_string(std::io::stdin()).context("reading the password from stdin")?;
-            self.password = Some(Secret::new(password.trim_end_matches(['\r', '\n'])));
+            self.password = Some(registry::password(&password));
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ mod login;
 mod secret;
 mod session;
 
+use std::rc::Rc;
+
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use helmpack::oci::reference::Repository;
 use helmpack::oci::{self, Blob, Descriptor, INDEX, MANIFEST, referrer};
@@ -13,7 +15,8 @@ use ureq::http::{Method, StatusCode};
 
 use crate::flags;
 use crate::http::{self, Answer, Failure, location};
-use login::Login;
+use login::Finder;
+pub use login::password;
 pub use secret::Secret;
 pub use session::Access;
 use session::Session;
@@ -45,10 +48,10 @@ impl Client {
     /// Clients of several repositories in one registry, with one login.
     pub fn open(repositories: &[Repository], flags: &flags::Registry, access: Access) -> Result<Vec<Client>> {
         let Some(first) = repositories.first() else { return Ok(Vec::new()) };
-        let login = Login::find(&first.host, flags)?;
+        let login = Rc::new(Finder::new(&first.host, flags)?);
         let client = |repository: &Repository| {
             let http = http::Client::new(flags.settings()?);
-            let session = Session::open(http, repository, login.clone(), access, flags.plain_http)?;
+            let session = Session::open(http, repository, Rc::clone(&login), access, flags.plain_http)?;
             Ok(Client { session, repository: repository.clone() })
         };
         repositories.iter().map(client).collect()

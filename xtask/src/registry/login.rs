@@ -1,13 +1,14 @@
 //! Who asks a registry, in Helm's order: the flags or the environment, Helm's store, Docker's configuration with its
 //! credential helpers, else nobody.
 
+mod helper;
+mod stored;
+
+use std::cell::OnceCell;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
-use docker_credential::{CredentialRetrievalError, DockerCredential};
+use anyhow::{Result, anyhow, bail};
 
 use super::Secret;
 use crate::failure::Usage;
@@ -36,19 +37,57 @@ pub struct Login {
     pub source: String,
 }
 
-impl Login {
-    /// Looks for the login of a host.
-    pub fn find(host: &str, flags: &flags::Registry) -> Result<Login> {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        if let Some(login) = given(flags, &variable)? {
+/// The login of one host. It is looked for when a registry first asks for one: what is public needs none, and a helper that
+/// is broken or asks a person is nobody's concern then.
+#[derive(Debug)]
+pub struct Finder {
+    host: String,
+    found: OnceCell<Login>,
+}
+
+impl Finder {
+    /// The login that the flags or the environment give is taken at once, so that half of one is refused at once.
+    pub fn new(host: &str, flags: &flags::Registry) -> Result<Finder> {
+        let given = given(flags, &variable)?;
+        Ok(Finder { host: host.to_owned(), found: given.map(OnceCell::from).unwrap_or_default() })
+    }
+
+    /// The login, or that there is none.
+    pub fn find(&self) -> Result<&Login> {
+        if let Some(login) = self.found.get() {
             return Ok(login);
         }
+        let login = Login::stored(&self.host)?;
+        Ok(self.found.get_or_init(|| login))
+    }
+
+    /// The login as far as it was asked for.
+    pub fn found(&self) -> Option<&Login> {
+        self.found.get()
+    }
+
+    /// Gives up looking.
+    pub fn nobody(&self) -> &Login {
+        self.found.get_or_init(Login::nobody)
+    }
+}
+
+impl Login {
+    fn nobody() -> Login {
+        Login { credential: Credential::Anonymous, source: "nowhere".to_owned() }
+    }
+
+    fn stored(host: &str) -> Result<Login> {
         for path in files(&variable, std::env::home_dir().as_deref()) {
-            if let Some(credential) = stored(&path, host)? {
+            let credential = stored::read(&path, host).map_err(|error| {
+                let path = path.display();
+                anyhow!("looking for the login of {host} in {path}: {error:#}; mend it, or give --username and --password-stdin")
+            })?;
+            if let Some(credential) = credential {
                 return Ok(Login { credential, source: path.display().to_string() });
             }
         }
-        Ok(Login { credential: Credential::Anonymous, source: "nowhere".to_owned() })
+        Ok(Login::nobody())
     }
 
     /// A text from a server, which may repeat what it was sent, without this login's secret.
@@ -63,6 +102,15 @@ impl Login {
     }
 }
 
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// A password as it was read from stdin or a variable, whose writers end lines.
+pub fn password(text: &str) -> Secret {
+    Secret::new(text.trim_end_matches(['\r', '\n']))
+}
+
 /// From the flags, else from the environment.
 fn given(flags: &flags::Registry, variable: &impl Fn(&str) -> Option<OsString>) -> Result<Option<Login>> {
     let text = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());
@@ -74,13 +122,13 @@ fn given(flags: &flags::Registry, variable: &impl Fn(&str) -> Option<OsString>) 
         }
         (None, None) => return Ok(None),
     };
-    let password = flags.password.clone().unwrap_or_else(|| Secret::new(text(PASSWORD).unwrap_or_default()));
-    if password.expose().is_empty() {
+    let secret = flags.password.clone().unwrap_or_else(|| password(&text(PASSWORD).unwrap_or_default()));
+    if secret.expose().is_empty() {
         bail!(Usage(format!(
             "{username} has no password; write it into stdin with --password-stdin, or set {PASSWORD}"
         )));
     }
-    let credential = Credential::Password { username, password };
+    let credential = Credential::Password { username, password: secret };
     Ok(Some(Login { credential, source: source.to_owned() }))
 }
 
@@ -100,47 +148,6 @@ fn files(variable: &impl Fn(&str) -> Option<OsString>, home: Option<&Path>) -> V
     path("HELM_REGISTRY_CONFIG").or(helm).into_iter().chain(docker).collect()
 }
 
-/// The login of a host in a file, or from the helper that the file names. What a helper printed is not repeated: it may
-/// hold the secret.
-fn stored(path: &Path, host: &str) -> Result<Option<Credential>> {
-    let Ok(file) = File::open(path) else { return Ok(None) };
-    let server = match host {
-        // Under its first address every tool keeps Docker Hub's login to this day.
-        "docker.io" | "registry-1.docker.io" => "https://index.docker.io/v1/",
-        host => host,
-    };
-    match docker_credential::get_credential_from_reader(BufReader::new(file), server) {
-        Ok(DockerCredential::UsernamePassword(username, password)) if username == "<token>" => {
-            Ok(Some(Credential::IdentityToken(Secret::new(password))))
-        }
-        Ok(DockerCredential::UsernamePassword(username, password)) => {
-            Ok(Some(Credential::Password { username, password: Secret::new(password) }))
-        }
-        Ok(DockerCredential::IdentityToken(token)) => Ok(Some(Credential::IdentityToken(Secret::new(token)))),
-        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
-        Err(CredentialRetrievalError::HelperFailure { stdout, .. }) if stdout.contains("credentials not found") => {
-            Ok(None)
-        }
-        Err(error) => {
-            let why = match error {
-                CredentialRetrievalError::HelperFailure { helper, .. } => format!("`{helper} get` failed"),
-                CredentialRetrievalError::HelperCommunicationError => {
-                    "its credential helper, a program docker-credential-<name>, cannot be run".to_owned()
-                }
-                CredentialRetrievalError::MalformedHelperResponse => {
-                    "its credential helper does not answer as the protocol wants".to_owned()
-                }
-                CredentialRetrievalError::ConfigReadError => "it is not the JSON of such a file".to_owned(),
-                _ => "its entry cannot be read".to_owned(),
-            };
-            bail!(
-                "looking for the login of {host} in {}: {why}; mend it, or give --username and --password-stdin",
-                path.display()
-            )
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,7 +160,7 @@ mod tests {
     fn flags_go_before_the_environment_and_a_half_login_is_refused() {
         let both = |name: &str| match name {
             USERNAME => Some("ada".into()),
-            PASSWORD => Some("pw".into()),
+            PASSWORD => Some("pw\r\n".into()),
             _ => None,
         };
         let user = |login: Option<Login>| match login.unwrap().credential {

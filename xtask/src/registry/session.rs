@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use helmpack::oci::chart::is_printable;
@@ -10,7 +11,7 @@ use helmpack::oci::reference::Repository;
 use ureq::http::{Method, StatusCode};
 
 use super::challenge::{self, Challenge};
-use super::login::{Credential, Login};
+use super::login::{Credential, Finder, Login};
 use super::secret::Secret;
 use crate::failure::Usage;
 use crate::http::{self, Answer, Failure, Request, location};
@@ -30,7 +31,7 @@ pub struct Session {
     http: http::Client,
     origin: String,
     repository: Repository,
-    login: Login,
+    login: Rc<Finder>,
     access: Access,
     /// The Authorization header that the registry took last.
     authorization: RefCell<Option<Secret>>,
@@ -41,7 +42,7 @@ impl Session {
     pub fn open(
         http: http::Client,
         repository: &Repository,
-        login: Login,
+        login: Rc<Finder>,
         access: Access,
         plain: bool,
     ) -> Result<Session> {
@@ -94,6 +95,18 @@ impl Session {
         if asks && self.log_in(&answer)? { once() } else { Ok(answer) }
     }
 
+    /// The login, for a challenge.
+    fn login(&self) -> Result<&Login> {
+        match self.login.find() {
+            // Registries challenge for what is public too.
+            Err(error) if self.access == Access::Pull => {
+                note!("{error:#}; going on without a login");
+                Ok(self.login.nobody())
+            }
+            found => found,
+        }
+    }
+
     /// Answers a challenge. False if there is nothing to answer it with.
     fn log_in(&self, answer: &Answer) -> Result<bool, Failure> {
         let headers = answer.headers.get_all("www-authenticate").iter();
@@ -103,7 +116,7 @@ impl Session {
         let bearer = of("bearer").map(|challenge| (challenge, self.realm(challenge)));
         let authorization = match (bearer, of("basic")) {
             (Some((challenge, Ok(realm))), _) => self.token(&realm, challenge)?,
-            (_, Some(_)) => match &self.login.credential {
+            (_, Some(_)) => match &self.login()?.credential {
                 Credential::Password { username, password } => Secret::basic(username, password),
                 _ => return Ok(false),
             },
@@ -154,7 +167,7 @@ impl Session {
         let wanted = format!("repository:{}:{actions}", self.repository.path);
         let scopes = challenge::merged_scopes(of("scope"), &wanted);
         let service = Some(("service", of("service"))).filter(|(_, service)| !service.is_empty());
-        let basic = match &self.login.credential {
+        let basic = match &self.login()?.credential {
             Credential::IdentityToken(token) => {
                 let scope = scopes.join(" ");
                 let mut fields = vec![("grant_type", "refresh_token"), ("client_id", "gorax-monitoring")];
@@ -190,15 +203,17 @@ impl Session {
         // Neither lines nor colours nor the direction of writing are a server's to set.
         let text: String = text.chars().filter(|c| is_printable(*c)).take(LONGEST_MESSAGE).collect();
         let host = &self.repository.host;
-        let do_next = match (status.as_u16(), &self.login.credential) {
-            (401, Credential::Anonymous) | (403, Credential::Anonymous) => format!(
+        let login = if matches!(status.as_u16(), 401 | 403) { self.login.find().ok() } else { self.login.found() };
+        let login = login.filter(|login| login.credential != Credential::Anonymous);
+        let do_next = match (status.as_u16(), login) {
+            (401 | 403, None) => format!(
                 "; nobody is logged in: run `helm registry login {host}`, or give --username NAME --password-stdin"
             ),
-            (401, _) => format!("; it does not take the login from {}", self.login.source),
-            (403, _) if self.access == Access::Push => {
-                format!("; the login from {} may not write to {}", self.login.source, self.repository)
+            (401, Some(login)) => format!("; it does not take the login from {}", login.source),
+            (403, Some(login)) if self.access == Access::Push => {
+                format!("; the login from {} may not write to {}", login.source, self.repository)
             }
-            (403, _) => format!("; the login from {} may not read {}", self.login.source, self.repository),
+            (403, Some(login)) => format!("; the login from {} may not read {}", login.source, self.repository),
             (404, _) => format!("; some registries want {} to be created first", self.repository),
             (413, _) => "; a proxy before the registry limits the size of uploads".to_owned(),
             _ => String::new(),
@@ -208,7 +223,7 @@ impl Session {
 
     /// A server may repeat what it was sent.
     fn without_secrets(&self, text: &str) -> String {
-        let text = self.login.removed_from(text);
+        let text = self.login.found().map_or_else(|| text.to_owned(), |login| login.removed_from(text));
         self.authorization.borrow().as_ref().map_or(text.clone(), |secret| secret.removed_from(&text))
     }
 }

@@ -10,7 +10,8 @@ use crate::publish::{REPOSITORY, TAG, checkout, command, fails, publish, succeed
 use crate::registry::{Auth, Place, Registry, State};
 
 /// Any of these in what is printed would be a leak: a password, its header, a token bought with it, an identity token.
-const SECRETS: [&str; 5] = ["s3cr3t-pass", "YWRhOnMzY3IzdC1wYXNz", "token-1", "1d3nt1ty", "secret%3Dstate"];
+const SECRETS: [&str; 6] =
+    ["s3cr3t-pass", "YWRhOnMzY3IzdC1wYXNz", "token-1", "1d3nt1ty", "s3cr3t-state", "secret%3Dstate"];
 
 /// `ada:s3cr3t-pass`.
 const LOGIN: &str = "YWRhOnMzY3IzdC1wYXNz";
@@ -35,18 +36,28 @@ fn every_login_is_found_in_helms_order_and_no_secret_shows() {
     let bearer = |uses| Auth::Bearer { login: LOGIN, uses };
     let identity = || Auth::Identity { token: "1d3nt1ty" };
     let entry = r#"{"auths": {"HOST": {"auth": "YWRhOnMzY3IzdC1wYXNz"}}}"#;
+    let other_identity = r#"{"auths": {"HOST": {"auth": "YWRhOg==", "identitytoken": "other/1d3nt1ty+="}}}"#;
     for (auth, from, expected) in [
         (basic(), Stdin("s3cr3t-pass\n"), None),
         (basic(), Environment, None),
         (basic(), Helm(entry), None),
         (basic(), Docker(entry), None),
         (basic(), Docker(r#"{"credHelpers": {"HOST": "good"}}"#), None),
-        (basic(), Docker(r#"{"auths": {"HOST": {}}, "credsStore": "good"}"#), None),
+        (basic(), Docker(r#"{"auths": {"HOST": {"auth": "YWRhOm9sZA=="}}, "credsStore": "good"}"#), None),
+        (
+            basic(),
+            Docker(r#"{"auths": {"http://HOST/v2/": {"auth": "YWRhOnMzY3IzdC1wYXNz"}, "h": {"auth": 5}}}"#),
+            None,
+        ),
         (bearer(usize::MAX), Stdin("s3cr3t-pass"), None),
         // It expires again and again.
         (bearer(5), Stdin("s3cr3t-pass"), None),
         (identity(), Helm(r#"{"auths": {"HOST": {"auth": "YWRhOg==", "identitytoken": "1d3nt1ty"}}}"#), None),
         (identity(), Docker(r#"{"credHelpers": {"HOST": "token"}}"#), None),
+        (identity(), Helm(other_identity), Some("it does not take the login from")),
+        (Auth::Either(LOGIN), Stdin("s3cr3t-pass"), None),
+        // What is public needs no login, wherever one may be.
+        (Auth::Nobody, Docker(r#"{"credsStore": "bad"}"#), None),
         (basic(), Nowhere, Some("nobody is logged in: run `helm registry login ")),
         (basic(), Helm("{}"), Some("nobody is logged in")),
         (basic(), Docker(r#"{"credsStore": "empty"}"#), Some("nobody is logged in")),
@@ -75,6 +86,7 @@ fn every_login_is_found_in_helms_order_and_no_secret_shows() {
         for secret in SECRETS {
             assert!(!printed.contains(secret), "{what} shows {secret}: {printed}");
         }
+        assert!(!printed.contains('\u{202e}'), "{what} turns the direction of writing: {printed}");
     }
 }
 
@@ -106,7 +118,7 @@ fn with_login(checkout: &Checkout, registry: &Registry, from: Source) -> Output 
         }
         Source::Environment => {
             command.env("GORAX_MONITORING_REGISTRY_USERNAME", "ada");
-            command.env("GORAX_MONITORING_REGISTRY_PASSWORD", "s3cr3t-pass");
+            command.env("GORAX_MONITORING_REGISTRY_PASSWORD", "s3cr3t-pass\n");
         }
         Source::Helm(text) => {
             fs::write(&file, text.replace("HOST", &registry.host)).unwrap();
@@ -138,4 +150,52 @@ fn a_redirect_to_another_host_does_not_carry_the_login() {
     let seen = store.state().requests.clone();
     assert!(!seen.is_empty() && seen.iter().all(|(_, authorization)| authorization.is_empty()), "{seen:?}");
     assert!(registry.state().requests.iter().any(|(_, authorization)| authorization.contains(LOGIN)));
+}
+
+#[test]
+fn no_token_is_asked_for_where_the_login_would_go_to_somebody_else() {
+    let checkout = checkout("publish-realm");
+    let other = Registry::start(State::default());
+    let registry = Registry::start(State { auth: Auth::Identity { token: "1d3nt1ty" }, ..State::default() });
+    let stored = Source::Helm(r#"{"auths": {"HOST": {"auth": "YWRhOg==", "identitytoken": "1d3nt1ty"}}}"#);
+    let elsewhere = (307, format!("http://{}/token", other.host));
+    registry.state().scripted.insert("POST /token".to_owned(), elsewhere);
+    fails(&with_login(&checkout, &registry, stored), "which must not see the login");
+    registry.state().realm = Some("http://auth.example.org/token".to_owned());
+    fails(&with_login(&checkout, &registry, stored), "where the login would not be encrypted");
+    assert!(other.take_requests().is_empty());
+}
+
+#[test]
+fn no_proxy_is_asked_for_this_machine() {
+    let checkout = checkout("publish-proxy");
+    let proxy = Registry::start(State::default());
+    let registry = Registry::start(State::default());
+    let mut command = command(&checkout, &registry.host, &["--plain-http"]);
+    command.env_remove("NO_PROXY");
+    for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env(variable, format!("http://{}", proxy.host));
+    }
+    succeeds(&command.output().unwrap());
+    assert!(proxy.take_requests().is_empty());
+}
+
+#[test]
+fn what_is_public_is_read_without_the_helper_that_is_broken() {
+    let checkout = checkout("publish-public");
+    let registry = Registry::start(State::default());
+    succeeds(&publish(&checkout, &registry, &[]));
+    registry.state().auth = Auth::Anyone;
+    let folder = checkout.path("target/docker");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.json"), r#"{"credsStore": "absent"}"#).unwrap();
+    let reference = format!("oci://{}/{REPOSITORY}:{}", registry.host, *TAG);
+    let mut verify = checkout.command();
+    verify
+        .args(["verify", &reference, "--plain-http"])
+        .env("HELM_REGISTRY_CONFIG", "none")
+        .env("DOCKER_CONFIG", folder);
+    let output = verify.output().unwrap();
+    succeeds(&output);
+    assert!(stderr(&output).contains("cannot be run") && stderr(&output).contains("going on without a login"));
 }
