@@ -21,9 +21,11 @@ pub use secret::Secret;
 pub use session::Access;
 use session::Session;
 
-/// What a tag or a manifest's digest may lead to. Docker's types are what old registries make of OCI's.
+/// What a tag or a manifest's digest may lead to. A registry that has something of another type under a tag may answer that
+/// there is nothing, so every type is named: what is there must be seen, whatever it is.
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
-                      application/vnd.docker.distribution.manifest.v2+json";
+                      application/vnd.docker.distribution.manifest.v2+json, \
+                      application/vnd.docker.distribution.manifest.list.v2+json, */*";
 
 /// How often the list of referrers is written again when another writer's takes its place.
 const LISTINGS: usize = 5;

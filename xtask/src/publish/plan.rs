@@ -37,14 +37,13 @@ pub struct Conflict(String);
 impl Conflict {
     /// Says how the two differ.
     pub fn new(release: &Release, theirs: &[u8]) -> Conflict {
-        let same = |kind: &str| {
-            let digest = |manifest: &[u8]| {
-                let manifest = Manifest::parse(manifest).ok()?;
-                Some(manifest.layers.into_iter().find(|layer| layer.media_type == kind)?.digest)
-            };
-            digest(theirs) == digest(&release.chart.manifest)
+        let layer = |manifest: &[u8], kind: &str| {
+            let manifest = Manifest::parse(manifest).ok()?;
+            Some(manifest.layers.into_iter().find(|layer| layer.media_type == kind)?.digest)
         };
+        let same = |kind: &str| layer(theirs, kind) == layer(&release.chart.manifest, kind);
         let how = match (same(CONTENT), same(PROVENANCE)) {
+            _ if layer(theirs, CONTENT).is_none() => "no chart at all",
             (false, _) => "another archive",
             (true, false) => "the same archive with another signature, or one without",
             (true, true) => "the same archive under another manifest, as `helm push` writes it",
@@ -173,7 +172,8 @@ mod tests {
         for (theirs, expected) in [
             (release("b", None).chart.manifest, "another archive"),
             (release("a", Some("signature")).chart.manifest, "another signature"),
-            (b"{}".to_vec(), "another archive"),
+            (b"{}".to_vec(), "no chart at all"),
+            (br#"{"schemaVersion": 2, "manifests": []}"#.to_vec(), "no chart at all"),
         ] {
             let seen = Seen { tag: Some(theirs.clone()), ..all(&ours) };
             let error = steps(&ours, &seen).unwrap_err().to_string();

@@ -7,6 +7,7 @@ mod dashboards;
 mod foreign;
 mod helm_test;
 mod login;
+mod odd;
 mod package;
 mod publish;
 mod registry;

@@ -177,7 +177,7 @@ fn who_writes_the_same_tag_at_the_same_time_is_noticed() {
     let checkout = checkout("publish-race");
     let theirs = br#"{"schemaVersion":2,"config":{"mediaType":"c","digest":"d","size":1},"layers":[]}"#.to_vec();
     for (when, expected) in
-        [(When::Before, "published already, and it is another archive"), (When::After, "wrote oci://")]
+        [(When::Before, "published already, and it is no chart at all"), (When::After, "wrote oci://")]
     {
         let registry = Registry::start(State { rival: Some((when, &TAG, theirs.clone())), ..State::default() });
         fails(&publish(&checkout, &registry, &[]), expected);
