@@ -86,8 +86,17 @@ impl Client {
         let answer = self.session.send(&Method::HEAD, &url, &[], None)?;
         let length = answer.headers.get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         match answer.status {
-            StatusCode::OK => Ok(length.is_none_or(|length| length == descriptor.size)),
+            StatusCode::OK if length.is_none_or(|length| length == descriptor.size) => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
+            // Some servers know no HEAD, and some proxies give its answer a length of 0: then the bytes tell.
+            StatusCode::OK | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+                let answer = self.session.send(&Method::GET, &url, &[], None)?;
+                match answer.status {
+                    StatusCode::OK => Ok(oci::digest(&answer.body) == descriptor.digest),
+                    StatusCode::NOT_FOUND => Ok(false),
+                    _ => Err(self.session.unexpected(&answer)),
+                }
+            }
             _ => Err(self.session.unexpected(&answer)),
         }
     }

@@ -45,3 +45,17 @@ fn whatever_is_under_the_tag_is_never_replaced() {
         assert!(sent(&registry).is_empty());
     }
 }
+
+#[test]
+fn a_server_without_head_is_asked_for_the_bytes() {
+    let checkout = checkout("publish-no-head");
+    // It knows no HEAD, or says of everything that it has no bytes.
+    for status in [405, 200] {
+        let registry = Registry::start(State::default());
+        registry.state().scripted.insert("HEAD".to_owned(), (status, String::new()));
+        succeeds(&publish(&checkout, &registry, &[]));
+        assert!(!sent(&registry).is_empty());
+        succeeds(&publish(&checkout, &registry, &[]));
+        assert!(sent(&registry).is_empty(), "{status}");
+    }
+}
