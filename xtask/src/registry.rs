@@ -2,6 +2,7 @@
 //! what is written can be written again.
 
 mod challenge;
+mod link;
 mod login;
 mod secret;
 mod session;
@@ -9,7 +10,7 @@ mod session;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use helmpack::oci::reference::Repository;
+use helmpack::oci::reference::{self, Repository};
 use helmpack::oci::{self, Blob, Descriptor, INDEX, MANIFEST, referrer};
 use ureq::http::{Method, StatusCode};
 
@@ -29,6 +30,9 @@ const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vn
 
 /// How often the list of referrers is written again when another writer's takes its place.
 const LISTINGS: usize = 5;
+
+/// Of a list of referrers, each with as many entries as its registry likes.
+const MAX_PAGES: usize = 100;
 
 /// One repository of a registry.
 pub struct Client {
@@ -103,6 +107,7 @@ impl Client {
 
     /// A blob's bytes.
     pub fn blob(&self, digest: &str) -> Result<Vec<u8>> {
+        reference::check_digest(digest)?;
         let url = self.url(&format!("blobs/{digest}"));
         self.session.retrying(&format!("fetching {digest} of {}", self.repository), || {
             let answer = self.session.send(&Method::GET, &url, &[], None)?;
@@ -189,21 +194,37 @@ impl Client {
     /// The manifests that refer to a digest: from the referrers API, else from the list that stands in for it.
     pub fn referrers(&self, digest: &str) -> Result<Vec<Descriptor>> {
         let what = format!("asking what refers to {digest} in {}", self.repository);
-        let url = self.url(&format!("referrers/{digest}"));
-        let answer = self.session.retrying(&what, || {
-            let answer = self.session.send(&Method::GET, &url, &[("accept", INDEX)], None)?;
-            match answer.status.as_u16() {
-                200 => Ok(Some(answer.body)),
-                // Registries without the API answer in one of these ways.
-                400 | 404 | 405 | 501 => Ok(None),
-                _ => Err(self.session.unexpected(&answer)),
-            }
-        });
-        let index = match answer? {
-            Some(index) => Some(index),
-            None => self.manifest(&referrer::fallback_tag(digest))?,
-        };
-        index.map_or(Ok(Vec::new()), |index| referrer::entries(&index))
+        let mut url = self.url(&format!("referrers/{digest}"));
+        let mut entries = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let Some(page) = self.session.retrying(&what, || self.try_page(&url))? else {
+                let list = self.manifest(&referrer::fallback_tag(digest))?;
+                entries.extend(
+                    list.map_or(Ok(Vec::new()), |list| referrer::entries(&list)).with_context(|| what.clone())?,
+                );
+                return Ok(entries);
+            };
+            entries.extend(referrer::entries(&page.body).with_context(|| what.clone())?);
+            let links = page.headers.get_all("link").iter().filter_map(|value| value.to_str().ok());
+            let Some(next) = links.into_iter().find_map(link::next) else { return Ok(entries) };
+            url = location::resolve(&page.url, next).with_context(|| what.clone())?;
+            ensure!(
+                location::same_origin(&url, self.session.origin()),
+                "{what}: the list goes on at {}, which is another host",
+                location::shown(&url)
+            );
+        }
+        bail!("{what}: the list has more than {MAX_PAGES} pages")
+    }
+
+    /// A page of a list of referrers. Registries without the API answer in one of several ways.
+    fn try_page(&self, url: &str) -> Result<Option<Answer>, Failure> {
+        let answer = self.session.send(&Method::GET, url, &[("accept", INDEX)], None)?;
+        match answer.status.as_u16() {
+            200 => Ok(Some(answer)),
+            400 | 404 | 405 | 501 => Ok(None),
+            _ => Err(self.session.unexpected(&answer)),
+        }
     }
 
     /// Puts a manifest beside the one that it refers to. Where the registry does not list it by itself, the list at the

@@ -1,11 +1,13 @@
 //! What lies in a registry: fetched by digest, proved as files are, and compared with what `publish` writes.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
 use helmpack::archive::{self, Files};
 use helmpack::chart::Chart;
 use helmpack::oci::chart::{CONTENT, PROVENANCE};
 use helmpack::oci::reference::{self, Reference};
-use helmpack::oci::{self, Descriptor, MANIFEST, Manifest, referrer};
+use helmpack::oci::{self, Descriptor, MANIFEST, Manifest, TITLE, referrer};
 
 use super::Defect;
 use crate::flags;
@@ -61,35 +63,56 @@ fn named(reference: &Reference, chart: &Chart) -> Result<Vec<String>> {
     Ok((!right).then(|| format!("Chart.yaml is of {} {}", chart.name, chart.version)).into_iter().collect())
 }
 
-/// Fetches what `publish` attaches. What others attach, such as signatures, is theirs to prove.
+/// Fetches what `publish` attaches. What others attach, such as signatures or their own bills of materials, is theirs to
+/// prove.
 fn attached(client: &Client, subject: &[u8], name: &str, mtime: u64, files: &mut Files) -> Result<Vec<String>> {
     let subject = Descriptor::of(MANIFEST, subject);
-    let mut found = Vec::new();
-    for entry in client.referrers(&subject.digest)? {
-        let manifest = client.manifest(&entry.digest)?;
-        found.push(manifest.with_context(|| format!("{} is listed and not there", entry.digest))?);
-    }
+    let listed = client.referrers(&subject.digest)?;
     let mut wrong = Vec::new();
     for (suffix, kind) in ATTACHED {
         let file = format!("{name}{suffix}");
-        let mut ours = Vec::new();
-        for bytes in &found {
-            let manifest = Manifest::parse(bytes)?;
-            if manifest.artifact_type.as_deref() == Some(kind) {
-                ours.push((bytes, manifest));
+        // A list may leave out what its entries are for.
+        let entries = listed.iter().filter(|entry| entry.artifact_type.as_deref().is_none_or(|listed| listed == kind));
+        let (mut found, mut broken) = (BTreeSet::new(), Vec::new());
+        for entry in entries {
+            match ours(client, entry, &subject, kind, &file, mtime) {
+                Ok(content) => found.extend(content),
+                Err(error) => broken.push(format!("{error:#}")),
             }
         }
-        let [(bytes, manifest)] = &ours[..] else {
-            wrong.push(format!("{} files of the type {kind} are attached, `publish` attaches one", ours.len()));
-            continue;
-        };
-        let layer = manifest.layers.first().with_context(|| format!("what is attached as {kind} is empty"))?;
-        let content = client.blob(&layer.digest)?;
-        let expected = referrer::pack(&subject, kind, &file, content.clone(), mtime)?;
-        if expected.manifest != **bytes {
-            wrong.push(format!("{file} is attached as {}, `publish` writes {}", oci::digest(bytes), expected.digest()));
+        match (found.len(), found.pop_first()) {
+            (1, Some(content)) => {
+                files.insert(file, content);
+            }
+            (number, _) => {
+                wrong.push(format!("{number} files of the type {kind} are attached as `publish` attaches one"));
+                wrong.append(&mut broken);
+            }
         }
-        files.insert(file, content);
     }
     Ok(wrong)
+}
+
+/// The content of what is attached under the name and the type of one of our files; `None` is somebody else's. Of ours every
+/// byte of the manifest follows from the content.
+fn ours(
+    client: &Client,
+    entry: &Descriptor,
+    subject: &Descriptor,
+    kind: &str,
+    file: &str,
+    mtime: u64,
+) -> Result<Option<Vec<u8>>> {
+    let bytes = client.manifest(&entry.digest)?.with_context(|| format!("{} is listed and not there", entry.digest))?;
+    let Ok(manifest) = Manifest::parse(&bytes) else { return Ok(None) };
+    let [layer] = &manifest.layers[..] else { return Ok(None) };
+    let title = layer.annotations.get(TITLE).map(String::as_str);
+    if manifest.artifact_type.as_deref() != Some(kind) || title != Some(file) {
+        return Ok(None);
+    }
+    let content = client.blob(&layer.digest)?;
+    let expected = referrer::pack(subject, kind, file, content.clone(), mtime)?;
+    let digest = oci::digest(&bytes);
+    ensure!(bytes == expected.manifest, "{file} is attached as {digest}, `publish` writes {}", expected.digest());
+    Ok(Some(content))
 }

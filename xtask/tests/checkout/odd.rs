@@ -47,6 +47,66 @@ fn whatever_is_under_the_tag_is_never_replaced() {
 }
 
 #[test]
+fn a_list_of_referrers_is_read_to_its_last_page() {
+    let checkout = checkout("publish-pages");
+    let registry = Registry::start(State { referrers: true, page: Some(1), ..State::default() });
+    succeeds(&publish(&checkout, &registry, &[]));
+    assert!(!sent(&registry).is_empty());
+    succeeds(&publish(&checkout, &registry, &[]));
+    assert!(sent(&registry).is_empty());
+    succeeds(&verify(&checkout, &registry));
+}
+
+#[test]
+fn what_others_attach_is_theirs_and_ours_is_still_proved() {
+    let checkout = checkout("publish-others");
+    let registry = Registry::start(State { referrers: true, ..State::default() });
+    succeeds(&publish(&checkout, &registry, &[]));
+    let subject = json!({"mediaType": oci::MANIFEST, "digest": registry.state().tags[&(REPOSITORY.to_owned(), TAG.clone())], "size": 1});
+    let config = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": oci::digest(b"{}"), "size": 2});
+    let sbom = "application/vnd.cyclonedx+json";
+    let layer = json!({"mediaType": sbom, "digest": oci::digest(b"{}"), "size": 2});
+    let others = [
+        json!({"schemaVersion": 2, "mediaType": oci::INDEX, "artifactType": sbom, "manifests": [], "subject": subject}),
+        json!({"schemaVersion": 2, "mediaType": oci::MANIFEST, "artifactType": sbom, "config": config, "layers": [layer], "subject": subject}),
+        json!({"schemaVersion": 2, "mediaType": oci::MANIFEST, "artifactType": sbom, "config": config, "layers": [], "subject": subject}),
+    ];
+    let ours = registry.state().manifests.clone();
+    others.iter().for_each(|other| drop(store(&registry, other)));
+    succeeds(&verify(&checkout, &registry));
+    registry.take_requests();
+    succeeds(&publish(&checkout, &registry, &[]));
+    assert!(sent(&registry).is_empty());
+    for (key, bytes) in ours {
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 1;
+        registry.state().manifests.insert(key.clone(), flipped);
+        assert!(!verify(&checkout, &registry).status.success(), "manifest {}", key.1);
+        registry.state().manifests.insert(key, bytes);
+    }
+    // Under our name, and not what we write.
+    let title = json!({"org.opencontainers.image.title": format!("gorax-monitoring-addon-{}.tgz.cdx.json", *TAG)});
+    let sboms = |registry: &Registry| -> Vec<(String, String)> {
+        let state = registry.state();
+        let is_sbom = |bytes: &[u8]| {
+            String::from_utf8_lossy(bytes).contains(title["org.opencontainers.image.title"].as_str().unwrap())
+        };
+        state.manifests.iter().filter(|(_, bytes)| is_sbom(bytes)).map(|(key, _)| key.clone()).collect()
+    };
+    let [key] = &sboms(&registry)[..] else { panic!("one bill of materials") };
+    registry.state().manifests.remove(key);
+    let layer = json!({"mediaType": sbom, "digest": oci::digest(b"{}"), "size": 2, "annotations": title});
+    store(
+        &registry,
+        &json!({"schemaVersion": 2, "mediaType": oci::MANIFEST, "artifactType": sbom, "config": config, "layers": [layer], "subject": subject}),
+    );
+    let output = verify(&checkout, &registry);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("0 files of the type application/vnd.cyclonedx+json"), "{printed}");
+    assert!(printed.contains(".cdx.json is attached as sha256:"), "{printed}");
+}
+
+#[test]
 fn a_server_without_head_is_asked_for_the_bytes() {
     let checkout = checkout("publish-no-head");
     // It knows no HEAD, or says of everything that it has no bytes.
@@ -57,5 +117,23 @@ fn a_server_without_head_is_asked_for_the_bytes() {
         assert!(!sent(&registry).is_empty());
         succeeds(&publish(&checkout, &registry, &[]));
         assert!(sent(&registry).is_empty(), "{status}");
+    }
+}
+
+#[test]
+fn an_uploads_address_shows_nowhere() {
+    let checkout = checkout("publish-upload-address");
+    for (place, status) in
+        [("/s3cr3t?s3cr3t", 400), ("http://u:s3cr3t@HOST/s3cr3t", 400), ("ftp://u:s3cr3t@HOST/s3cr3t", 201)]
+    {
+        let registry = Registry::start(State { place: Place::Relative, ..State::default() });
+        let place = place.replace("HOST", &registry.host);
+        registry
+            .state()
+            .scripted
+            .extend([("POST".to_owned(), (202, place)), ("PUT".to_owned(), (status, String::new()))]);
+        let output = publish(&checkout, &registry, &["--retries", "0"]);
+        fails(&output, "sending a blob to oci://");
+        assert!(!stderr(&output).contains("s3cr3t"), "{}", stderr(&output));
     }
 }

@@ -263,7 +263,9 @@ fn referrers_are_listed_by_the_registry_or_in_its_place() {
     // What others have listed stays.
     let version = (REPOSITORY.to_owned(), checkout.version());
     let list = referrer::fallback_tag(&expected.2[&version]);
-    let theirs = br#"{"schemaVersion":2,"manifests":[{"mediaType":"m","digest":"sha256:theirs","size":1}]}"#.to_vec();
+    let digest = oci::digest(b"theirs");
+    let theirs =
+        format!(r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"m","digest":"{digest}","size":1}}]}}"#).into_bytes();
     let old = Registry::start(State::default());
     {
         let mut state = old.state();

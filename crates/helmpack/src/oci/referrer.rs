@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::reference::check_digest;
 use super::{Artifact, Blob, CREATED, Descriptor, INDEX, MANIFEST, Manifest, TITLE};
 use crate::go_json;
 
@@ -43,10 +44,14 @@ pub fn fallback_tag(digest: &str) -> String {
     digest.replace(':', "-")
 }
 
-/// The entries of such a list, or of the API's answer, which is one too.
+/// The entries of such a list, or of the API's answer, which is one too. What does not read as one is somebody else's and
+/// passed over.
 pub fn entries(index: &[u8]) -> Result<Vec<Descriptor>> {
-    let index = parse(index)?;
-    serde_json::from_value(index["manifests"].clone()).context("the list of referrers has an entry that is none")
+    let mut index = parse(index)?;
+    let entries = index["manifests"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    let entry =
+        |entry| serde_json::from_value(entry).ok().filter(|entry: &Descriptor| check_digest(&entry.digest).is_ok());
+    Ok(entries.into_iter().filter_map(entry).collect())
 }
 
 /// The list with one more entry; all that others wrote into it stays as it is. `None` if it is there already.
@@ -64,7 +69,11 @@ pub fn merge(index: Option<&[u8]>, entry: &Descriptor) -> Result<Option<Vec<u8>>
 }
 
 fn parse(index: &[u8]) -> Result<Value> {
-    let index: Value = serde_json::from_slice(index).context("the list of referrers is no JSON")?;
+    let mut index: Value = serde_json::from_slice(index).context("the list of referrers is no JSON")?;
+    // So Go writes a list that is empty.
+    if let Some(manifests) = index.get_mut("manifests").filter(|manifests| manifests.is_null()) {
+        *manifests = json!([]);
+    }
     ensure!(index["manifests"].is_array(), "the list of referrers is no OCI index");
     Ok(index)
 }
@@ -89,7 +98,8 @@ mod tests {
 
     #[test]
     fn others_entries_stay_and_an_entry_is_added_once() {
-        let theirs = r#"{"schemaVersion":2,"x":1,"manifests":[{"mediaType":"m","digest":"sha256:a","size":1,"platform":{"os":"any"}}]}"#;
+        let theirs = r#"{"schemaVersion":2,"x":1,"manifests":[{"mediaType":"m","digest":"sha256:DIGEST","size":1,"platform":{"os":"any"}},5]}"#;
+        let theirs = theirs.replace("DIGEST", &"0".repeat(64));
         let ours = entry(&artifact("{}")).unwrap();
         let merged = merge(Some(theirs.as_bytes()), &ours).unwrap().unwrap();
         let text = String::from_utf8(merged.clone()).unwrap();
@@ -97,6 +107,10 @@ mod tests {
         assert_eq!(entries(&merged).unwrap()[1], ours);
         assert_eq!(ours.artifact_type.as_deref(), Some("application/vnd.cyclonedx+json"));
         assert_eq!(merge(Some(&merged), &ours).unwrap(), None);
+        assert_eq!(
+            merge(Some(br#"{"manifests":null}"#), &ours).unwrap().map(|list| entries(&list).unwrap().len()),
+            Some(1)
+        );
         assert!(merge(None, &ours).unwrap().is_some());
     }
 
@@ -105,6 +119,8 @@ mod tests {
         for text in ["", "[]", "{}", r#"{"manifests":{}}"#] {
             assert!(merge(Some(text.as_bytes()), &entry(&artifact("{}")).unwrap()).is_err(), "{text}");
         }
-        assert!(entries(br#"{"manifests":[1]}"#).is_err());
+        for entry in ["1", "{}", r#"{"mediaType":"m","digest":"sha256:../../x","size":1}"#] {
+            assert_eq!(entries(format!("{{\"manifests\":[{entry}]}}").as_bytes()).unwrap(), [], "{entry}");
+        }
     }
 }
