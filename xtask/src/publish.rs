@@ -132,12 +132,13 @@ pub fn look(client: &Client, release: &Release) -> Result<Seen> {
     }
     let listed = client.referrers(&digest)?;
     for Referrer { artifact, .. } in &release.referrers {
-        let mut whole = listed.iter().any(|entry| entry.digest == artifact.digest());
+        let digest = artifact.digest();
+        let mut whole = listed.iter().any(|entry| entry.digest == digest) && client.manifest(&digest)?.is_some();
         for blob in &artifact.blobs {
             whole = whole && client.has_blob(&blob.descriptor)?;
         }
         if whole {
-            seen.referrers.insert(artifact.digest());
+            seen.referrers.insert(digest);
         }
     }
     Ok(seen)

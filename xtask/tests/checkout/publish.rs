@@ -156,10 +156,18 @@ fn what_is_there_is_not_sent_again_and_never_replaced() {
     assert!(!registry.take_requests().iter().any(|request| sends(request)));
     assert_eq!(fs::read(checkout.path("dist/publish.json")).unwrap(), record);
     assert!(checkout.run(&["verify"]).status.success(), "publish.json is no stranger in dist/");
-    // A blob that the registry lost is sent again.
+    // A blob or a manifest that the registry lost is sent again.
     let lost = registry.state().blobs.pop_last();
     succeeds(&publish(&checkout, &registry, &[]));
     assert_eq!(content(&registry), before, "{lost:?}");
+    for key in &before.1 {
+        let lost = registry.state().manifests.remove(key).unwrap();
+        succeeds(&publish(&checkout, &registry, &[]));
+        // A list is not the same again: it gets its entries one after the other.
+        let is_list = referrer::entries(&lost).is_ok();
+        assert!(is_list || content(&registry) == before, "{}", key.1);
+        registry.state().manifests.insert(key.clone(), lost);
+    }
     // The same version with other content.
     let output = checkout.command().arg("package").env("SOURCE_DATE_EPOCH", "1700000000").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
