@@ -13,7 +13,7 @@ use helmpack::archive::Files;
 use helmpack::chart::Chart;
 use helmpack::oci;
 use helmpack::oci::reference::Repository;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::failure::Usage;
 use crate::flags::{self, Edition};
@@ -73,14 +73,15 @@ impl flags::Publish {
             files.retain(|name, _| !name.ends_with(".tgz") || releases.iter().any(|release| release.archive == *name));
             same_again(root, &record, &files)?;
         }
+        // Whoever cannot write down what was published is told so before it is.
+        let _lock = Lock::take(root)?;
+        let mut receipt = Staged::default();
+        receipt.write(&folder.join(RECEIPT), &self::receipt(&folder, &releases, &record)?)?;
         for ((release, client), steps) in releases.iter().zip(&clients).zip(&plans) {
             send(client, release, steps).with_context(|| format!("publishing {}", release.reference))?;
             summary(release, steps);
         }
-        let _lock = Lock::take(root)?;
-        let mut staged = Staged::default();
-        staged.write(&folder.join(RECEIPT), &receipt(&releases)?)?;
-        staged.commit()?;
+        receipt.commit()?;
         say!("record {}", folder.join(RECEIPT).display());
         Ok(())
     }
@@ -202,21 +203,33 @@ fn summary(release: &Release, steps: &[Step<'_>]) {
     say!("       cosign sign {}/{}@{digest}", repository.host, repository.path);
 }
 
-/// The text of publish.json: the same for the same archives and registry.
-fn receipt(releases: &[Release]) -> Result<Vec<u8>> {
-    let editions: serde_json::Map<_, _> = releases.iter().map(|release| {
-        let referrers: Vec<_> = release.referrers.iter()
-            .map(|referrer| json!({"artifactType": referrer.kind, "digest": referrer.artifact.digest(), "file": referrer.file}))
-            .collect();
-        let edition = json!({
-            "reference": release.reference.to_string(),
-            "digest": release.chart.digest(),
-            "size": release.chart.manifest.len(),
-            "archive": release.archive,
-            "signed": release.signed,
-            "referrers": referrers,
-        });
-        (release.edition.name().to_owned(), edition)
-    }).collect();
+/// The text of publish.json: the same for the same archives and registry. An edition that was published before, and not
+/// now, keeps its entry as long as its archive lies there.
+fn receipt(folder: &Path, releases: &[Release], record: &Record) -> Result<Vec<u8>> {
+    let before = std::fs::read(folder.join(RECEIPT)).unwrap_or_default();
+    let mut before: serde_json::Map<String, Value> = serde_json::from_slice(&before).unwrap_or_default();
+    let mut editions = serde_json::Map::new();
+    for edition in Edition::ALL {
+        let now = releases.iter().find(|release| release.edition == edition).map(published);
+        let kept = || {
+            let entry = before.remove(edition.name())?;
+            record.archive(edition).is_some_and(|packed| entry["sha256"] == packed.sha256).then_some(entry)
+        };
+        editions.extend(now.or_else(kept).map(|entry| (edition.name().to_owned(), entry)));
+    }
     Ok((serde_json::to_string_pretty(&editions).context("writing publish.json")? + "\n").into_bytes())
+}
+
+/// An edition's entry.
+fn published(release: &Release) -> Value {
+    let referrer = |Referrer { file, kind, artifact }: &Referrer| json!({"artifactType": kind, "digest": artifact.digest(), "file": file});
+    json!({
+        "reference": release.reference.to_string(),
+        "digest": release.chart.digest(),
+        "size": release.chart.manifest.len(),
+        "archive": release.archive,
+        "sha256": release.sha256,
+        "signed": release.signed,
+        "referrers": release.referrers.iter().map(referrer).collect::<Vec<_>>(),
+    })
 }

@@ -137,3 +137,44 @@ fn an_uploads_address_shows_nowhere() {
         assert!(!stderr(&output).contains("s3cr3t"), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn who_cannot_write_the_receipt_publishes_nothing() {
+    let checkout = checkout("publish-read-only");
+    let registry = Registry::start(State::default());
+    // Where a file is to be written stands a folder.
+    for path in ["dist/.publish.json.tmp", "target/xtask.lock"] {
+        let _ = fs::remove_file(checkout.path(path));
+        fs::create_dir_all(checkout.path(path)).unwrap();
+        fails(&publish(&checkout, &registry, &[]), "Is a directory");
+        assert!(sent(&registry).is_empty(), "{path}");
+        fs::remove_dir(checkout.path(path)).unwrap();
+    }
+    succeeds(&publish(&checkout, &registry, &[]));
+}
+
+#[test]
+fn the_receipt_of_one_edition_keeps_that_of_the_other() {
+    let checkout = Checkout::new("publish-editions", "checkout");
+    checkout.vendor_stand_in();
+    checkout.commit();
+    checkout.package();
+    let registry = Registry::start(State::default());
+    let editions = || {
+        let receipt: Value = serde_json::from_slice(&fs::read(checkout.path("dist/publish.json")).unwrap()).unwrap();
+        receipt.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    succeeds(&publish(&checkout, &registry, &["--edition", "addon"]));
+    assert_eq!(editions(), ["addon"]);
+    succeeds(&publish(&checkout, &registry, &["--edition", "full"]));
+    assert_eq!(editions(), ["full", "addon"]);
+    let both = fs::read(checkout.path("dist/publish.json")).unwrap();
+    succeeds(&publish(&checkout, &registry, &[]));
+    assert_eq!(fs::read(checkout.path("dist/publish.json")).unwrap(), both);
+    // What is there of another archive is no receipt any more.
+    let output = checkout.command().arg("package").env("SOURCE_DATE_EPOCH", "1700000000").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let other = Registry::start(State::default());
+    succeeds(&publish(&checkout, &other, &["--edition", "addon"]));
+    assert_eq!(editions(), ["addon"]);
+}
