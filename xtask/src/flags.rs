@@ -226,7 +226,7 @@ pub struct Registry {
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// How long one request may take
-    #[arg(long, value_name = "SECONDS", default_value_t = Registry::default().timeout, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = Registry::default().timeout, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
     /// How often a request is tried again after temporary trouble: a broken connection, 429, 5xx
     #[arg(long, value_name = "N", default_value_t = Registry::default().retries)]
