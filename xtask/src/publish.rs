@@ -4,15 +4,15 @@
 pub mod plan;
 pub mod release;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use helmpack::archive::Files;
 use helmpack::chart::Chart;
-use helmpack::oci;
 use helmpack::oci::reference::Repository;
+use helmpack::oci::{self, Blob};
 use serde_json::{Value, json};
 
 use crate::failure::Usage;
@@ -126,23 +126,29 @@ pub fn look(client: &Client, release: &Release) -> Result<Seen> {
     let mut seen = Seen { tag: client.manifest(&release.reference.version)?, ..Seen::default() };
     let digest = release.chart.digest();
     seen.manifest = seen.tag.as_deref() == Some(&release.chart.manifest) || client.manifest(&digest)?.is_some();
-    for blob in &release.chart.blobs {
-        if client.has_blob(&blob.descriptor)? {
-            seen.blobs.insert(blob.descriptor.digest.clone());
-        }
-    }
+    look_for(client, &release.chart.blobs, &mut seen.blobs)?;
     let listed = client.referrers(&digest)?;
     for Referrer { artifact, .. } in &release.referrers {
         let digest = artifact.digest();
-        let mut whole = listed.iter().any(|entry| entry.digest == digest) && client.manifest(&digest)?.is_some();
-        for blob in &artifact.blobs {
-            whole = whole && client.has_blob(&blob.descriptor)?;
+        if !listed.iter().any(|entry| entry.digest == digest) || client.manifest(&digest)?.is_none() {
+            continue;
         }
-        if whole {
+        look_for(client, &artifact.blobs, &mut seen.blobs)?;
+        if artifact.blobs.iter().all(|blob| seen.blobs.contains(&blob.descriptor.digest)) {
             seen.referrers.insert(digest);
         }
     }
     Ok(seen)
+}
+
+/// Asks which blobs are there, each once: several artifacts may share one.
+fn look_for(client: &Client, blobs: &[Blob], seen: &mut BTreeSet<String>) -> Result<()> {
+    for Blob { descriptor, .. } in blobs {
+        if !seen.contains(&descriptor.digest) && client.has_blob(descriptor)? {
+            seen.insert(descriptor.digest.clone());
+        }
+    }
+    Ok(())
 }
 
 /// Sends what lacks.

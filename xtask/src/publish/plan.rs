@@ -15,7 +15,7 @@ pub struct Seen {
     pub tag: Option<Vec<u8>>,
     /// Whether our manifest is there.
     pub manifest: bool,
-    /// The digests of our blobs that are there.
+    /// The digests of our blobs, and of those of our referrers, that are there.
     pub blobs: BTreeSet<String>,
     /// The digests of our referrers that are listed and whole.
     pub referrers: BTreeSet<String>,
