@@ -80,8 +80,9 @@ impl Login {
     fn stored(host: &str) -> Result<Login> {
         for path in files(&variable, std::env::home_dir().as_deref()) {
             let credential = stored::read(&path, host).map_err(|error| {
-                let path = path.display();
-                anyhow!("looking for the login of {host} in {path}: {error:#}; mend it, or give --username and --password-stdin")
+                let file = path.display();
+                let next = "mend it, or give --username and --password-stdin";
+                anyhow!("looking for the login of {host} in {file}: {error:#}; {next}")
             })?;
             if let Some(credential) = credential {
                 return Ok(Login { credential, source: path.display().to_string() });

@@ -62,14 +62,22 @@ fn what_others_attach_is_theirs_and_ours_is_still_proved() {
     let checkout = checkout("publish-others");
     let registry = Registry::start(State { referrers: true, ..State::default() });
     succeeds(&publish(&checkout, &registry, &[]));
-    let subject = json!({"mediaType": oci::MANIFEST, "digest": registry.state().tags[&(REPOSITORY.to_owned(), TAG.clone())], "size": 1});
+    let digest = registry.state().tags[&(REPOSITORY.to_owned(), TAG.clone())].clone();
+    let subject = json!({"mediaType": oci::MANIFEST, "digest": digest, "size": 1});
     let config = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": oci::digest(b"{}"), "size": 2});
     let sbom = "application/vnd.cyclonedx+json";
-    let layer = json!({"mediaType": sbom, "digest": oci::digest(b"{}"), "size": 2});
+    let attached = |kind: &str, mut manifest: Value| {
+        manifest["schemaVersion"] = json!(2);
+        manifest["mediaType"] = json!(kind);
+        manifest["artifactType"] = json!(sbom);
+        manifest["subject"] = subject.clone();
+        manifest
+    };
+    let mut layer = json!({"mediaType": sbom, "digest": oci::digest(b"{}"), "size": 2});
     let others = [
-        json!({"schemaVersion": 2, "mediaType": oci::INDEX, "artifactType": sbom, "manifests": [], "subject": subject}),
-        json!({"schemaVersion": 2, "mediaType": oci::MANIFEST, "artifactType": sbom, "config": config, "layers": [layer], "subject": subject}),
-        json!({"schemaVersion": 2, "mediaType": oci::MANIFEST, "artifactType": sbom, "config": config, "layers": [], "subject": subject}),
+        attached(oci::INDEX, json!({"manifests": []})),
+        attached(oci::MANIFEST, json!({"config": config, "layers": [layer]})),
+        attached(oci::MANIFEST, json!({"config": config, "layers": []})),
     ];
     let ours = registry.state().manifests.clone();
     others.iter().for_each(|other| drop(store(&registry, other)));
@@ -85,21 +93,10 @@ fn what_others_attach_is_theirs_and_ours_is_still_proved() {
         registry.state().manifests.insert(key, bytes);
     }
     // Under our name, and not what we write.
-    let title = json!({"org.opencontainers.image.title": format!("gorax-monitoring-addon-{}.tgz.cdx.json", *TAG)});
-    let sboms = |registry: &Registry| -> Vec<(String, String)> {
-        let state = registry.state();
-        let is_sbom = |bytes: &[u8]| {
-            String::from_utf8_lossy(bytes).contains(title["org.opencontainers.image.title"].as_str().unwrap())
-        };
-        state.manifests.iter().filter(|(_, bytes)| is_sbom(bytes)).map(|(key, _)| key.clone()).collect()
-    };
-    let [key] = &sboms(&registry)[..] else { panic!("one bill of materials") };
-    registry.state().manifests.remove(key);
-    let layer = json!({"mediaType": sbom, "digest": oci::digest(b"{}"), "size": 2, "annotations": title});
-    store(
-        &registry,
-        &json!({"schemaVersion": 2, "mediaType": oci::MANIFEST, "artifactType": sbom, "config": config, "layers": [layer], "subject": subject}),
-    );
+    let title = format!("gorax-monitoring-addon-{}.tgz.cdx.json", *TAG);
+    registry.state().manifests.retain(|_, bytes| !String::from_utf8_lossy(bytes).contains(&title));
+    layer["annotations"] = json!({"org.opencontainers.image.title": title});
+    store(&registry, &attached(oci::MANIFEST, json!({"config": config, "layers": [layer]})));
     let output = verify(&checkout, &registry);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(printed.contains("0 files of the type application/vnd.cyclonedx+json"), "{printed}");

@@ -349,7 +349,10 @@ impl State {
     fn listed(&self, request: &Request, repository: &str, digest: &str) -> Answer {
         let entry = |bytes: &Vec<u8>| {
             let manifest: Value = serde_json::from_slice(bytes).ok()?;
-            let named = json!({"mediaType": manifest["mediaType"], "digest": oci::digest(bytes), "size": bytes.len(), "artifactType": manifest["artifactType"]});
+            let mut named = json!({"digest": oci::digest(bytes), "size": bytes.len()});
+            for field in ["mediaType", "artifactType"] {
+                named[field] = manifest[field].clone();
+            }
             (manifest["subject"]["digest"] == digest).then_some(named)
         };
         let here = self.manifests.iter().filter(|((place, _), _)| place == repository).map(|(_, bytes)| bytes);
