@@ -54,7 +54,8 @@ pub fn read(paths: &[PathBuf]) -> Result<Inputs> {
 }
 
 /// The documents below a folder, sorted by path. Hidden files are passed over, and links to folders, which may lead
-/// round in a circle.
+/// round in a circle. So is what is no file, since reading a pipe waits for someone who writes; one that the caller names
+/// is read to its end.
 fn list(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -70,7 +71,7 @@ fn list(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for (path, is_folder) in paths {
         match is_folder {
             true => list(&path, found)?,
-            false if path.is_dir() => {}
+            false if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) => {}
             false => found.push(path),
         }
     }

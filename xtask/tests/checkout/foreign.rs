@@ -146,6 +146,23 @@ fn a_dashboard_given_alone_has_the_exceptions_beside_it() {
     }
 }
 
+/// A pipe among the files of a folder used to be waited for, for ever.
+#[test]
+#[cfg(unix)]
+fn a_pipe_in_a_folder_is_passed_over_and_one_that_is_named_is_read() {
+    let folder = Folder::new("foreign-pipe");
+    folder.write("rules/good.yaml", rule("A", "up == 0"));
+    for pipe in ["rules/pipe.yaml", "named.yaml"] {
+        assert!(Command::new("mkfifo").arg(folder.0.join(pipe)).status().unwrap().success());
+    }
+    std::os::unix::fs::symlink("pipe.yaml", folder.0.join("rules/link.yaml")).unwrap();
+    assert_eq!(stdout(&folder.run(&["check", "rules"])).trim(), "no problems in 1 alert");
+    let path = folder.0.join("named.yaml");
+    let writer = std::thread::spawn(move || fs::write(path, rule("B", "up == 1")));
+    assert_eq!(stdout(&folder.run(&["check", "named.yaml", "rules"])).trim(), "no problems in 2 alerts");
+    writer.join().unwrap().unwrap();
+}
+
 /// Towers and files of ten megabytes take seconds, and no more than one finding.
 #[test]
 fn a_huge_file_is_read_in_seconds() {
