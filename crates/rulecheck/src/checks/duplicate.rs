@@ -4,10 +4,9 @@
 //! Only what is certain is compared: expressions that are equal but for the numbers that their conditions compare with.
 //! One thing more is likely: a name that another group has too, with the same severity and about the same metrics.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
+mod shape;
 
-use promql_parser::parser::{Expr, LabelModifier, VectorSelector};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::alert::set_labels;
 use crate::dashboard::Dashboard;
@@ -15,35 +14,48 @@ use crate::finding::Finding;
 use crate::infer::World;
 use crate::query::{metric_name, seconds, selectors};
 use crate::rules::{Rule, RuleFile, RuleKind};
+use shape::Shape;
 
 pub(super) fn check(_: &World<'_>, files: &[RuleFile], _: &[Dashboard]) -> Vec<Finding> {
-    let mut findings = Vec::new();
     let alerts: Vec<Alert<'_>> = files.iter().flat_map(alerts).collect();
-    let mut alike: HashMap<&str, Vec<&Alert<'_>>> = HashMap::new();
-    let mut named: HashMap<&str, Vec<&Alert<'_>>> = HashMap::new();
+    let mut known = Known::default();
     for alert in &alerts {
-        let alike = alike.entry(&alert.shape).or_default();
-        let named = named.entry(&alert.rule.name).or_default();
-        let found = alike.iter().find_map(|earlier| compare(earlier, alert));
-        findings.extend(found.or_else(|| named.iter().find_map(|earlier| same_name(earlier, alert))));
-        alike.push(alert);
-        named.push(alert);
+        known.add(alert);
+    }
+    let mut findings = Vec::new();
+    let mut named: HashMap<_, Vec<&Alert<'_>>> = HashMap::new();
+    for alert in &alerts {
+        if let Some(finding) = known.problem(alert) {
+            findings.push(finding);
+            continue;
+        }
+        let of_name = named.entry((&alert.rule.name, alert.labels.get("severity"), alert.metrics())).or_default();
+        let elsewhere = of_name.iter().find(|earlier| earlier.group() != alert.group());
+        findings.extend(elsewhere.map(|earlier| same_name(earlier, alert)));
+        // Two of different groups are enough: one of them is elsewhere for every other.
+        if of_name.is_empty() || (of_name.len() == 1 && elsewhere.is_some()) {
+            of_name.push(alert);
+        }
     }
     findings
 }
+
+type Labels<'a> = BTreeMap<&'a str, &'a str>;
 
 /// An alert as it is compared with others.
 struct Alert<'a> {
     file: &'a str,
     group: &'a str,
     rule: &'a Rule,
-    labels: BTreeMap<&'a str, &'a str>,
+    labels: Labels<'a>,
     /// The expression without the numbers that its conditions compare with.
     shape: String,
     /// Those numbers, each turned so that a larger one makes the condition rarer.
-    thresholds: Vec<Threshold>,
+    thresholds: Vec<f64>,
     /// For how long the condition must hold, in seconds.
     hold: f64,
+    /// For how long it goes on when the condition has ended, in seconds.
+    keep: f64,
 }
 
 fn alerts(file: &RuleFile) -> impl Iterator<Item = Alert<'_>> {
@@ -59,6 +71,7 @@ fn alerts(file: &RuleFile) -> impl Iterator<Item = Alert<'_>> {
             shape: shape.text,
             thresholds: shape.thresholds,
             hold: rule.hold.as_deref().and_then(seconds).unwrap_or(0.0),
+            keep: rule.keep_firing_for.as_deref().and_then(seconds).unwrap_or(0.0),
         }
     })
 }
@@ -66,16 +79,21 @@ fn alerts(file: &RuleFile) -> impl Iterator<Item = Alert<'_>> {
 impl<'a> Alert<'a> {
     /// How severe it is; `None` where the words cannot be ordered.
     fn rank(&self) -> Option<usize> {
-        ["info", "warning", "critical"].iter().position(|known| self.labels.get("severity") == Some(known))
+        SEVERITIES.iter().position(|known| self.labels.get("severity") == Some(known))
     }
 
-    /// Whether it holds only where the other holds too.
-    fn implies(&self, other: &Alert<'_>) -> bool {
-        self.thresholds.iter().zip(&other.thresholds).all(|(mine, theirs)| mine.implies(*theirs))
+    /// Whether it fires whenever the other does, for as long and no later.
+    fn covers(&self, other: &Alert<'_>) -> bool {
+        let is_looser = self.thresholds.iter().zip(&other.thresholds).all(|(mine, theirs)| mine <= theirs);
+        is_looser && self.hold <= other.hold && self.keep >= other.keep
     }
 
     fn metrics(&self) -> BTreeSet<&'a str> {
         selectors(&self.rule.ast).into_iter().filter_map(metric_name).collect()
+    }
+
+    fn group(&self) -> (&'a str, &'a str) {
+        (self.file, self.group)
     }
 
     fn place(&self) -> String {
@@ -87,183 +105,101 @@ impl<'a> Alert<'a> {
     }
 }
 
-fn compare(first: &Alert<'_>, second: &Alert<'_>) -> Option<Finding> {
-    match (first.implies(second), second.implies(first)) {
-        (true, true) => same_condition(first, second),
-        (true, false) => ordered(second, first),
-        (false, true) => ordered(first, second),
-        (false, false) => None,
-    }
-}
+/// Severities in their order.
+const SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
 
-fn same_condition(first: &Alert<'_>, second: &Alert<'_>) -> Option<Finding> {
-    if first.labels == second.labels {
-        let finding = second.error(format!("the same condition and labels as {}", first.place()));
-        let twice = first.rule.name == second.rule.name;
-        let help = "keep one of the two, or tell them apart by a label";
-        return Some(if twice { finding.help(help) } else { finding.help(help).warning() });
-    }
-    let (low, high) = match first.rank()?.cmp(&second.rank()?) {
-        std::cmp::Ordering::Less => (first, second),
-        std::cmp::Ordering::Greater => (second, first),
-        std::cmp::Ordering::Equal => return None,
-    };
-    (high.hold <= low.hold).then(|| {
-        low.error(format!("never fires before {}, which is more severe and has the same condition", high.place()))
-            .help("give the more severe one a rarer condition, or let it hold for longer")
-    })
-}
-
-/// `weak` holds whenever `strong` does, and more often.
-fn ordered(weak: &Alert<'_>, strong: &Alert<'_>) -> Option<Finding> {
-    if weak.hold > strong.hold {
-        return None;
-    }
-    let (weak_rank, strong_rank) = (weak.rank()?, strong.rank()?);
-    if strong_rank < weak_rank {
-        let message = format!("never fires before {}, which is more severe and has the looser threshold", weak.place());
-        return Some(strong.error(message).help("swap the two thresholds"));
-    }
-    let redundant = strong.labels == weak.labels && strong.rule.name == weak.rule.name;
-    redundant.then(|| {
-        let message =
-            format!("never fires without {}, which has the looser threshold and the same labels", weak.place());
-        strong.error(message).help("take one of the two out, or make this one more severe").warning()
-    })
-}
-
-fn same_name(first: &Alert<'_>, second: &Alert<'_>) -> Option<Finding> {
-    let same_place = (first.file, first.group) == (second.file, second.group);
-    let same_severity = first.labels.get("severity") == second.labels.get("severity");
-    if same_place || !same_severity || first.metrics() != second.metrics() {
-        return None;
-    }
-    let message = format!("another alert of this name and severity looks at the same metrics: {}", first.place());
-    Some(
-        second.error(message).help("keep the better of the two, or give them names that say how they differ").warning(),
-    )
-}
-
-/// A number that a condition compares with.
-#[derive(Clone, Copy)]
-enum Threshold {
-    /// The larger, the rarer the condition.
-    AtLeast(f64),
-    /// The smaller, the rarer.
-    AtMost(f64),
-    Exactly(f64),
-}
-
-impl Threshold {
-    fn implies(self, other: Threshold) -> bool {
-        match (self, other) {
-            (Threshold::AtLeast(mine), Threshold::AtLeast(theirs)) => mine >= theirs,
-            (Threshold::AtMost(mine), Threshold::AtMost(theirs)) => mine <= theirs,
-            (Threshold::Exactly(mine), Threshold::Exactly(theirs)) => mine == theirs,
-            _ => false,
-        }
-    }
-
-    /// The threshold of `vector OPERATOR number`, or of `number OPERATOR vector`.
-    fn of(operator: &str, value: f64, number_is_left: bool) -> Threshold {
-        match (operator, number_is_left) {
-            (">" | ">=", false) | ("<" | "<=", true) => Threshold::AtLeast(value),
-            ("<" | "<=", false) | (">" | ">=", true) => Threshold::AtMost(value),
-            _ => Threshold::Exactly(value),
-        }
-    }
-}
-
-/// An expression as text, with its thresholds taken out, its matchers sorted and its parentheses made regular.
+/// Of the alerts that are compared with one another, those that no other covers. They cover whatever any of them does, so
+/// that nobody has to be compared with all: with one threshold and one `for` it is a single alert.
 #[derive(Default)]
-struct Shape {
-    text: String,
-    thresholds: Vec<Threshold>,
+struct Front<'a>(Vec<&'a Alert<'a>>);
+
+/// More alerts of which none covers another are not compared, so that ten thousand of them do not take minutes.
+const MAX_FRONT: usize = 50;
+
+impl<'a> Front<'a> {
+    fn add(&mut self, alert: &'a Alert<'a>) {
+        if self.covering(alert).next().is_none() {
+            self.0.retain(|known| !alert.covers(known));
+            if self.0.len() < MAX_FRONT {
+                self.0.push(alert);
+            }
+        }
+    }
+
+    fn covering(&self, alert: &Alert<'_>) -> impl Iterator<Item = &'a Alert<'a>> {
+        self.0.iter().copied().filter(|known| known.covers(alert))
+    }
 }
 
-impl Shape {
-    /// `is_condition` says that the result holds less often where a comparison in it does.
-    fn expr(&mut self, expr: &Expr, is_condition: bool) {
-        // Writing into a string cannot fail.
-        match expr {
-            Expr::Paren(paren) => self.expr(&paren.expr, is_condition),
-            Expr::Binary(binary) => {
-                let operator = binary.op.to_string();
-                let filters = binary.op.is_comparison_operator() && !binary.return_bool();
-                let (left, right) = match operator.as_str() {
-                    "and" | "or" => (is_condition, is_condition),
-                    "unless" => (is_condition, false),
-                    _ => (is_condition && filters, is_condition && filters),
-                };
-                let modifier = binary.modifier.as_ref().map(ToString::to_string).unwrap_or_default();
-                self.text.push('(');
-                self.side(&binary.lhs, left, filters.then_some((operator.as_str(), true)));
-                let _ = write!(self.text, " {operator}{modifier} ");
-                self.side(&binary.rhs, right, filters.then_some((operator.as_str(), false)));
-                self.text.push(')');
-            }
-            Expr::Aggregate(aggregate) => {
-                let (word, mut labels) = match &aggregate.modifier {
-                    Some(LabelModifier::Exclude(labels)) => ("without", labels.labels.clone()),
-                    Some(LabelModifier::Include(labels)) => ("by", labels.labels.clone()),
-                    None => ("by", Vec::new()),
-                };
-                labels.sort();
-                let _ = write!(self.text, "{} {word} {labels:?} (", aggregate.op);
-                self.list(aggregate.param.as_deref().into_iter().chain([aggregate.expr.as_ref()]));
-            }
-            Expr::Call(call) => {
-                let _ = write!(self.text, "{}(", call.func.name);
-                self.list(call.args.args.iter().map(AsRef::as_ref));
-            }
-            Expr::VectorSelector(selector) => self.selector(selector),
-            Expr::MatrixSelector(matrix) => {
-                self.selector(&matrix.vs);
-                let _ = write!(self.text, "[{:?}]", matrix.range);
-            }
-            Expr::Subquery(subquery) => {
-                self.expr(&subquery.expr, false);
-                let (range, step) = (subquery.range, subquery.step);
-                let _ = write!(self.text, "[{range:?}:{step:?}]{:?}{:?}", subquery.offset, subquery.at);
-            }
-            Expr::Unary(unary) => {
-                self.text.push('-');
-                self.expr(&unary.expr, false);
-            }
-            Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => {
-                self.text.push_str(&expr.to_string());
-            }
+/// All alerts, by what makes two of them alike.
+#[derive(Default)]
+struct Known<'a> {
+    /// The first of each condition with its labels.
+    first: HashMap<(&'a str, Vec<u64>, &'a Labels<'a>), &'a Alert<'a>>,
+    /// By shape and severity.
+    of_rank: HashMap<(&'a str, usize), Front<'a>>,
+    /// By shape, name and labels.
+    of_name: HashMap<(&'a str, &'a str, &'a Labels<'a>), Front<'a>>,
+}
+
+impl<'a> Known<'a> {
+    fn add(&mut self, alert: &'a Alert<'a>) {
+        self.first.entry(condition(alert)).or_insert(alert);
+        self.of_name.entry((&alert.shape, &alert.rule.name, &alert.labels)).or_default().add(alert);
+        if let Some(rank) = alert.rank() {
+            self.of_rank.entry((&alert.shape, rank)).or_default().add(alert);
         }
     }
 
-    fn side(&mut self, expr: &Expr, is_condition: bool, comparison: Option<(&str, bool)>) {
-        match (expr, comparison) {
-            (Expr::NumberLiteral(number), Some((operator, is_left))) if is_condition => {
-                self.thresholds.push(Threshold::of(operator, number.val, is_left));
-                self.text.push('#');
-            }
-            _ => self.expr(expr, is_condition),
-        }
+    /// What is wrong with an alert that another one covers.
+    fn problem(&self, alert: &Alert<'_>) -> Option<Finding> {
+        self.repeated(alert).or_else(|| self.preceded(alert)).or_else(|| self.contained(alert))
     }
 
-    fn list<'a>(&mut self, items: impl Iterator<Item = &'a Expr>) {
-        for item in items {
-            self.expr(item, false);
-            self.text.push(',');
-        }
-        self.text.push(')');
+    fn repeated(&self, alert: &Alert<'_>) -> Option<Finding> {
+        let first = self.first.get(&condition(alert)).filter(|first| !std::ptr::eq(first.rule, alert.rule))?;
+        let finding = alert.error(format!("the same condition and labels as {}", first.place()));
+        let finding = finding.help("keep one of the two, or tell them apart by a label");
+        Some(if first.rule.name == alert.rule.name { finding } else { finding.warning() })
     }
 
-    fn selector(&mut self, selector: &VectorSelector) {
-        let mut sorted = selector.clone();
-        sorted.matchers.matchers.sort_by(|a, b| (&a.name, &a.value).cmp(&(&b.name, &b.value)));
-        let _ = write!(self.text, "{sorted}");
+    fn preceded(&self, alert: &Alert<'_>) -> Option<Finding> {
+        let more_severe = alert.rank()? + 1..SEVERITIES.len();
+        let mut fronts = more_severe.filter_map(|rank| self.of_rank.get(&(alert.shape.as_str(), rank)));
+        let other = fronts.find_map(|front| front.covering(alert).next())?;
+        let (what, help) = match other.thresholds == alert.thresholds {
+            true => ("same condition", "give the more severe one a rarer condition, or let it hold for longer"),
+            false => ("looser threshold", "swap the two thresholds"),
+        };
+        let message = format!("never fires before {}, which is more severe and has the {what}", other.place());
+        Some(alert.error(message).help(help))
     }
+
+    fn contained(&self, alert: &Alert<'_>) -> Option<Finding> {
+        let front = self.of_name.get(&(alert.shape.as_str(), alert.rule.name.as_str(), &alert.labels))?;
+        let other = front.covering(alert).find(|other| other.thresholds != alert.thresholds)?;
+        let message =
+            format!("never fires without {}, which has the looser threshold and the same labels", other.place());
+        Some(alert.error(message).help("take one of the two out, or make this one more severe").warning())
+    }
+}
+
+/// What two alerts that are written twice have in common.
+fn condition<'a>(alert: &'a Alert<'a>) -> (&'a str, Vec<u64>, &'a Labels<'a>) {
+    // Adding zero makes one number of the two zeros.
+    (&alert.shape, alert.thresholds.iter().map(|threshold| (threshold + 0.0).to_bits()).collect(), &alert.labels)
+}
+
+fn same_name(first: &Alert<'_>, second: &Alert<'_>) -> Finding {
+    let message = format!("another alert of this name and severity looks at the same metrics: {}", first.place());
+    second.error(message).help("keep the better of the two, or give them names that say how they differ").warning()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::of_rules;
+    use super::*;
+    use crate::Contract;
 
     /// What is found about two alerts, each with name, expression, `for` and severity.
     fn found(alerts: [(&str, &str, &str, &str); 2]) -> Vec<(String, String)> {
@@ -318,6 +254,53 @@ mod tests {
         assert_eq!(found([("A", &below(5), "5m", "warning"), ("B", &below(2), "5m", "critical")]), []);
         assert_eq!(found([("A", &below(2), "5m", "warning"), ("B", &below(5), "5m", "critical")]), pair("error", "A"));
         assert_eq!(found([("A", &below(2), "5m", "info"), ("A", &below(5), "5m", "info")]), pair("warning", "A"));
+    }
+
+    #[test]
+    fn one_that_another_contains_is_found_behind_its_twin() {
+        let rule = |number: u8, hold: &str| {
+            format!(
+                "      - {{alert: A, expr: sum(active_runs) > {number}, for: {hold}, labels: {{severity: info}}}}\n"
+            )
+        };
+        let found = of_rules(&(rule(5, "5m") + &rule(5, "1m") + &rule(1, "5m")));
+        let lines: Vec<(usize, String)> =
+            found.iter().map(|finding| (finding.line, finding.severity.to_string())).collect();
+        assert_eq!(lines, [(5, "warning".to_owned()), (6, "error".to_owned())], "{found:?}");
+    }
+
+    #[test]
+    fn a_warning_that_goes_on_for_longer_is_of_use() {
+        let found = |warning: &str, critical: &str| {
+            let rule = |name: &str, keep: &str| {
+                format!(
+                    "      - {{alert: {name}, expr: \"sum(active_runs) > 5\", keep_firing_for: {keep}, labels: {{severity: {name}}}}}\n"
+                )
+            };
+            of_rules(&(rule("warning", warning) + &rule("critical", critical))).len()
+        };
+        assert_eq!((found("10m", "5m"), found("5m", "5m"), found("5m", "10m")), (0, 1, 1));
+    }
+
+    /// Each used to be compared with all before it.
+    #[test]
+    fn many_alike_take_no_square_of_their_number() {
+        let rule = |number: usize| match number % 4 {
+            0 => format!(
+                "      - {{alert: A, expr: up > {number}, for: {}s, labels: {{severity: info}}}}\n",
+                20_000 - number
+            ),
+            1 => format!("      - {{alert: B{number}, expr: memory_bytes > {number}, labels: {{severity: info}}}}\n"),
+            2 => format!("      - {{alert: C, expr: memory_bytes == {number}, labels: {{severity: info}}}}\n"),
+            _ => format!("      - {{alert: D, expr: up > 1, labels: {{severity: info, team: t{number}}}}}\n"),
+        };
+        let text = format!("groups:\n- name: g\n  rules:\n{}", (0..20_000).map(rule).collect::<String>());
+        let files: Vec<RuleFile> = RuleFile::parse("r.yaml", &text, &mut Vec::new()).into_iter().collect();
+        let contract = Contract::default();
+        let world = World::new(&contract, &files);
+        let started = std::time::Instant::now();
+        assert_eq!(check(&world, &files, &[]), []);
+        assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
     }
 
     #[test]
