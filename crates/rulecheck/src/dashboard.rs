@@ -92,6 +92,10 @@ impl Located<String> {
     }
 }
 
+/// The plugins that send a query to Prometheus as it is. VictoriaMetrics' own has a language of its own.
+const PROMETHEUS: [&str; 3] =
+    ["prometheus", "grafana-amazonprometheus-datasource", "grafana-azureprometheus-datasource"];
+
 /// Where data comes from, as a panel, a target or a variable says it.
 #[derive(Debug, Clone)]
 pub struct Datasource {
@@ -125,11 +129,12 @@ impl Datasource {
     /// Whether it may speak PromQL. Where the plugin is not named, the name of the source or of the variable tells some
     /// that do not.
     pub fn is_prometheus(&self) -> bool {
-        let is_one_of = |name: &str, known: &[&str]| known.iter().any(|known| name.contains(known));
+        const OTHERS: [&str; 6] = ["loki", "tempo", "elastic", "opensearch", "influx", "graphite"];
         match &self.kind {
-            Some(kind) => is_one_of(kind, &["prometheus", "victoriametrics", "thanos", "mimir"]),
+            Some(kind) => PROMETHEUS.contains(&kind.as_str()) || !references(kind).is_empty(),
             None => {
-                !is_one_of(&self.id.to_lowercase(), &["loki", "tempo", "elastic", "opensearch", "influx", "graphite"])
+                let id = self.id.to_lowercase();
+                !OTHERS.iter().any(|other| id.contains(other))
             }
         }
     }
@@ -303,6 +308,25 @@ mod tests {
         assert!(target.instant && !target.range && panel.unit.as_ref().unwrap().value == "s");
         let (panel, target) = board.target(&board.queries[0]).unwrap();
         assert!(panel.collapsed && panel.repeats == ["job"] && target.range);
+    }
+
+    #[test]
+    fn only_plugins_that_speak_promql_have_their_queries_read() {
+        let queries = |datasource: &str| {
+            let text = format!(
+                r#"{{"uid": "u", "title": "T", "panels": [{{"datasource": {datasource}, "targets": [{{"expr": "up"}}]}}]}}"#
+            );
+            Dashboard::parse("b.json", &text, &mut Vec::new()).unwrap().queries.len()
+        };
+        for kind in
+            ["prometheus", "grafana-amazonprometheus-datasource", "grafana-azureprometheus-datasource", "${kind}"]
+        {
+            assert_eq!(queries(&format!(r#"{{"type": "{kind}", "uid": "x"}}"#)), 1, "{kind}");
+        }
+        for kind in ["victoriametrics-metrics-datasource", "victoriametrics-logs-datasource", "loki", "datasource"] {
+            assert_eq!(queries(&format!(r#"{{"type": "{kind}", "uid": "x"}}"#)), 0, "{kind}");
+        }
+        assert_eq!((queries("null"), queries("\"Prometheus\""), queries("\"${loki}\"")), (1, 1, 0));
     }
 
     #[test]
