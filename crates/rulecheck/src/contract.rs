@@ -18,14 +18,17 @@ pub use compare::{Difference, differences};
 pub use draft::draft;
 pub use sample::sample;
 
-/// Series that Prometheus itself makes, for every target or every alert.
-const BUILT_IN: [&str; 8] = [
+/// Series that Prometheus itself makes, for every target or every alert. Source: prometheus/prometheus 3.14
+/// `scrape/scrape.go`; the last three of a scrape are its extra metrics.
+const BUILT_IN: [&str; 10] = [
     "up",
     "scrape_duration_seconds",
     "scrape_samples_scraped",
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
+    "scrape_timeout_seconds",
     "scrape_sample_limit",
+    "scrape_body_size_bytes",
     "ALERTS",
     "ALERTS_FOR_STATE",
 ];
@@ -206,6 +209,15 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "jobs:\n  j: {scrape_interval: 15s}\nmetrics:\n  a_total: {type: counter, unit: things, jobs: [j], emitted: live}\n  h: {type: histogram, unit: seconds, jobs: [j], emitted: dark, buckets: [1, 2]}\n";
+
+    #[test]
+    fn what_extra_scrape_metrics_add_is_built_in() {
+        assert!(
+            ["scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes"].map(Contract::is_built_in)
+                == [true; 3]
+        );
+        assert!(!Contract::is_built_in("scrape_pool_targets"));
+    }
 
     #[test]
     fn suffixes_follow_from_the_type() {
