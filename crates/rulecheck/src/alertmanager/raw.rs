@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Mapping;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an Alertmanager configuration")]
@@ -67,8 +67,30 @@ pub(super) struct InhibitRule {
 )]
 pub(super) struct Interval {
     pub(super) name: Option<Scalar>,
-    #[serde(rename = "time_intervals")]
-    _time_intervals: Option<Vec<Value>>,
+    pub(super) time_intervals: Option<Vec<Option<Times>>>,
+}
+
+/// When an interval is: all of the lists that are there must hold.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a time interval")]
+pub(super) struct Times {
+    pub(super) times: Option<Vec<TimeRange>>,
+    pub(super) weekdays: Option<Vec<Scalar>>,
+    pub(super) days_of_month: Option<Vec<Scalar>>,
+    pub(super) months: Option<Vec<Scalar>>,
+    pub(super) years: Option<Vec<Scalar>>,
+    // What zones there are is the machine's business.
+    #[serde(rename = "location")]
+    _location: Option<Scalar>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a range of times, {start_time, end_time}")]
+pub(super) struct TimeRange {
+    #[serde(rename = "start_time")]
+    pub(super) start: Option<Scalar>,
+    #[serde(rename = "end_time")]
+    pub(super) end: Option<Scalar>,
 }
 
 /// A text. Alertmanager takes a number or a boolean as the text that it is written with.

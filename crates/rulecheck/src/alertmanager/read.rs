@@ -1,6 +1,7 @@
 //! A configuration's text as a checked value: everything that Alertmanager refuses is a finding with its line.
 
 mod receiver;
+mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -115,6 +116,11 @@ impl Reader<'_> {
                     if !self.intervals.insert(name.clone()) {
                         self.problem(&at, format!("there are two time intervals `{name}`"));
                     }
+                }
+            }
+            for (index, times) in (0..).zip(interval.time_intervals.unwrap_or_default()) {
+                for (key, message) in times.map_or_else(Vec::new, |times| time::problems(&times)) {
+                    self.problem(&format!("{at}.time_intervals[{index}].{key}"), message);
                 }
             }
         }
