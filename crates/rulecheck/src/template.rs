@@ -146,6 +146,24 @@ mod tests {
         assert!(failures[0].message.starts_with("an alert has no field .Annotations"));
     }
 
+    #[test]
+    fn what_goes_wrong_when_the_alert_fires_is_a_failure() {
+        let failures = |text: &str| -> Vec<String> {
+            Template::parse(text).unwrap().failures.into_iter().map(|failure| failure.message).collect()
+        };
+        assert_eq!(failures("{{ template \"nope\" . }}"), ["there is no template `nope`"]);
+        assert_eq!(failures("{{ template \"x\" }}{{ define \"x\" }}a{{ end }}{{ block \"y\" . }}{{ end }}"), [""; 0]);
+        for text in ["{{ $labels.pod.x }}", "{{ with .Labels.pod }}{{ .x }}{{ end }}", "{{ (index $labels \"a\").x }}"]
+        {
+            assert_eq!(failures(text), ["a text has no field .x"], "{text}");
+        }
+        assert_eq!(failures("{{ $value.x }}"), ["the alert's value has no field .x"]);
+        assert_eq!(
+            failures("{{ (query \"up\" | first).Labels.x.y }}{{ range $l := $labels }}{{ $l.x }}{{ end }}"),
+            [""; 0]
+        );
+    }
+
     const SAMPLE: &str =
         "{{- if and $labels.a (gt $value 1.0) -}}{{ printf `%s` $labels.b }}{{ else with .Labels }}{{ .c }}%{{ end }}";
 

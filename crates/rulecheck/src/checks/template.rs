@@ -274,6 +274,12 @@ mod tests {
     }
 
     #[test]
+    fn what_fails_when_the_alert_fires_is_found() {
+        finds("active_runs > 5", "{{ template \"nope\" . }}", &["alert/template-label"]);
+        finds("active_runs > 5", "{{ $labels.pod.x }}", &["alert/template-label"]);
+    }
+
+    #[test]
     fn prometheus_refuses_a_broken_template() {
         finds("active_runs > 5", "{{ $labels.tenant", &["file/syntax"]);
     }

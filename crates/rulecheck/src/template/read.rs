@@ -22,7 +22,7 @@ pub(super) fn template(text: &str) -> Read<Template> {
     }
     match reader.blocks.last() {
         Some(block) => reader.error(format!("`{}` is not closed by `{{{{ end }}}}`", block.keyword)),
-        None => Ok(reader.found),
+        None => Ok(reader.finish()),
     }
 }
 
@@ -57,6 +57,8 @@ enum Operand {
     Value(Vec<String>, bool),
     /// A text as written.
     Text(String),
+    /// A text that is not known, such as a label's value.
+    Word,
     /// Anything else.
     #[default]
     Other,
@@ -89,6 +91,9 @@ struct Reader {
     blocks: Vec<Block>,
     dot: Operand,
     place: Range<usize>,
+    /// The names of the templates that it defines, and of those that it calls, with the place.
+    defined: Vec<String>,
+    called: Vec<(String, usize)>,
 }
 
 impl Default for Reader {
@@ -99,6 +104,8 @@ impl Default for Reader {
             blocks: Vec::new(),
             dot: Operand::Root,
             place: 0..0,
+            defined: Vec::new(),
+            called: Vec::new(),
         }
     }
 }
@@ -106,6 +113,14 @@ impl Default for Reader {
 type Read<T> = Result<T, TemplateError>;
 
 impl Reader {
+    /// A template sees those that its own text defines and no others.
+    fn finish(mut self) -> Template {
+        for (name, at) in self.called.into_iter().filter(|(name, _)| !self.defined.contains(name)) {
+            self.found.failures.push(TemplateError { at, message: format!("there is no template `{name}`") });
+        }
+        self.found
+    }
+
     fn error<T>(&self, message: impl Into<String>) -> Read<T> {
         Err(TemplateError { at: self.place.start, message: message.into() })
     }
@@ -123,6 +138,9 @@ impl Reader {
             "end" => self.close()?,
             "define" | "block" => {
                 self.push(keyword, Vec::new())?;
+                if let Some(Token::Text(name)) = tokens.get(1) {
+                    self.defined.push(name.clone());
+                }
                 let hidden = std::mem::take(&mut self.variables);
                 if let Some(block) = self.blocks.last_mut() {
                     block.hidden = hidden;
@@ -130,7 +148,11 @@ impl Reader {
                 self.dot = Operand::Other;
             }
             // What a template of its own prints is not followed.
-            "template" => {}
+            "template" => {
+                if let Some(Token::Text(name)) = tokens.get(1) {
+                    self.called.push((name.clone(), self.place.start));
+                }
+            }
             "break" | "continue" if self.blocks.iter().any(|block| block.keyword == "range") => {}
             _ => return self.pipeline(tokens),
         }
@@ -336,9 +358,15 @@ impl Reader {
             }
             Operand::Labels => {
                 self.use_label(name);
+                Operand::Word
+            }
+            Operand::Text(_) | Operand::Word | Operand::Value(..) => {
+                let what = if matches!(of, Operand::Value(..)) { "the alert's value" } else { "a text" };
+                let message = format!("{what} has no field .{name}");
+                self.found.failures.push(TemplateError { at: self.place.start, message });
                 Operand::Other
             }
-            _ => Operand::Other,
+            Operand::Other => Operand::Other,
         }
     }
 
@@ -351,7 +379,7 @@ impl Reader {
         match (function, arguments.as_slice()) {
             ("index", [Operand::Labels, Operand::Text(label)]) => {
                 self.use_label(label);
-                return Operand::Other;
+                return Operand::Word;
             }
             ("query", [Operand::Text(query)]) => {
                 self.found.queries.push(query.clone());
