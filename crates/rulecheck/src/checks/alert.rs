@@ -1,15 +1,16 @@
 //! What an alert is for the one who is paged.
 //!
-//! `alert/policy`: it has no severity, or one that nobody routes by. `alert/static-label`: a label that the rule sets
-//! overrides one by which the result's series differ, so that they become one. `alert/too-many`: it can fire for more
+//! `alert/policy`: it has no severity, or one that nobody routes by. `alert/static-label`: a label that the rule sets, an
+//! alert's or a recording rule's, overrides one by which the result's series differ, so that they become one.
+//! `alert/too-many`: it can fire for more
 //! series than anyone can look at.
 
 use std::collections::BTreeMap;
 
-use super::{Query, Settings};
+use super::{Purpose, Query, Settings};
 use crate::finding::Finding;
 use crate::infer::{Arm, Kind, Label, World};
-use crate::rules::{Group, Rule};
+use crate::rules::{Group, Rule, RuleKind};
 
 /// The severities that routes and inhibitions go by. `none` is for alerts that are always there, or serve inhibitions.
 const SEVERITIES: [&str; 4] = ["critical", "warning", "info", "none"];
@@ -18,13 +19,18 @@ const SEVERITIES: [&str; 4] = ["critical", "warning", "info", "none"];
 const MANY: u64 = 100;
 
 pub(super) fn check(_: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
-    let Some((rule, group)) = query.alert() else { return Vec::new() };
+    let Purpose::Rule(rule, group) = query.purpose else { return Vec::new() };
     let labels = set_labels(rule, group);
-    let overridden = labels.iter().filter_map(|(name, value)| overrides(query, rule, name, value));
-    severity(query, rule, &labels).into_iter().chain(overridden).chain(too_many(query)).collect()
+    let mut findings: Vec<Finding> =
+        labels.iter().filter_map(|(name, value)| overrides(query, rule, name, value)).collect();
+    if rule.kind == RuleKind::Alert {
+        findings.extend(severity(query, rule, &labels));
+        findings.extend(too_many(query));
+    }
+    findings
 }
 
-/// The labels that a rule and its group set on every alert.
+/// The labels that a rule and its group set on all that it makes.
 pub(super) fn set_labels<'a>(rule: &'a Rule, group: &'a Group) -> BTreeMap<&'a str, &'a str> {
     let labels = group.labels.iter().chain(&rule.labels);
     labels.map(|(name, value)| (name.as_str(), value.as_str())).collect()
@@ -55,9 +61,10 @@ fn overrides(query: &Query<'_>, rule: &Rule, name: &str, value: &str) -> Option<
     let label = arms.find_map(|arm| arm.labels.get(name).filter(|label| label.domain.only() != Some(value)))?;
     let several = label.count().is_some_and(|count| count > 1);
     let values = describe(label);
+    let made = if rule.kind == RuleKind::Alert { "alerts" } else { "series" };
     let message = match several {
         true => format!(
-            "`{name}: {value}` overrides the result's {name}, which is {values}: alerts that differ in nothing else become \
+            "`{name}: {value}` overrides the result's {name}, which is {values}: {made} that differ in nothing else become \
              one, and Prometheus then fails the whole rule"
         ),
         false => format!("`{name}: {value}` overrides the result's {name}, which is lost"),
@@ -112,7 +119,7 @@ fn holds_while_idle(arm: &Arm) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{finds, of_rules};
+    use super::super::testing::{finds, of_file, of_rules};
 
     fn with_labels(expr: &str, labels: &str) -> Vec<(&'static str, String)> {
         let rules = format!("      - alert: A\n        expr: {expr}\n        for: 5m\n        labels: {{{labels}}}\n");
@@ -148,6 +155,21 @@ mod tests {
         assert_eq!(with_labels("sum by (pod) (active_runs) > 5", "severity: info, pod: x")[0].1, "warning");
         assert_eq!(with_labels(by_status, "severity: info, component: x"), []);
         assert_eq!(with_labels("sum by (pool) (pool_open) > 5", "severity: info, pool: main"), []);
+    }
+
+    #[test]
+    fn a_label_by_which_recorded_series_differ_is_not_overridden() {
+        let found = |labels: &str| {
+            let text = format!(
+                "groups:\n- name: g\n  labels: {{{labels}}}\n  rules:\n  - record: namespace_status:runs:rate5m\n    expr: sum by (namespace, status) (rate(runs_total[5m]))\n"
+            );
+            of_file(&text)
+                .into_iter()
+                .map(|finding| format!("{} {}", finding.severity, finding.check))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found("status: x"), ["error alert/static-label"]);
+        assert_eq!(found("team: x"), [""; 0]);
     }
 
     #[test]
