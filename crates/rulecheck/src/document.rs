@@ -131,8 +131,9 @@ impl Reader<'_> {
             }
         };
         let unknown = |message: String| {
-            Finding::error(path, part.first_line, "file/unknown-kind", message)
-                .help("rule files, PrometheusRule objects, dashboards and Alertmanager's configuration are checked")
+            Finding::error(path, part.first_line, "file/unknown-kind", message).help(
+                "what is read: rule files, PrometheusRule objects, dashboards and Alertmanager's configuration file",
+            )
         };
         match shape {
             Shape::Rules => self.documents.rules.extend(RuleFile::in_stream(path, part, self.findings)),
