@@ -216,10 +216,10 @@ mod tests {
             ),
             (
                 "severity: critical",
-                "se-verity: x",
-                "r.yaml:15: error: file/syntax: alert Down: `se-verity` is not a name",
+                "__name__: x",
+                "r.yaml:15: error: file/syntax: alert Down: `__name__` is not a name for labels",
             ),
-            ("record: a:b", "record: a-b", "r.yaml:5: error: file/syntax: record a-b: `a-b` is not a name"),
+            ("record: a:b", "record: a{b", "r.yaml:5: error: file/syntax: record a{b: `a{b` is not a name"),
             ("        for: 5m\n", "        record: x\n", "a rule needs either `alert` or `record`"),
             ("name: first", "name: \"\"", "r.yaml:2: error: file/syntax: a group needs a name"),
             (
@@ -260,6 +260,14 @@ mod tests {
         assert!(findings.is_empty(), "{findings:?}");
         // The API server takes strings only.
         assert_eq!(errors(text).len(), 3);
+    }
+
+    #[test]
+    fn names_in_utf8_are_taken_as_prometheus_takes_them() {
+        let text = "groups:\n- name: g\n  labels: {größe.x: a}\n  rules:\n  - record: utf8.name:x-y z\n    expr: up\n    labels: {a.b: c}\n  - alert: A\n    expr: '{\"utf8.name:x-y z\"} > 1'\n    annotations: {x-y: a, __name__: b}\n";
+        assert_eq!(errors(text), [""; 0]);
+        assert!(errors(&text.replace("größe.x", "__name__"))[0].contains("group `g`: `__name__` is not a name"));
+        assert!(errors(&text.replace("x-y:", "'':"))[0].contains("`` is not a name for annotations"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{Query, Settings};
 use crate::finding::Finding;
 use crate::infer::{Arm, Carried, Lack, Node, Series, World, has_variable};
 use crate::query::{metric_name, seconds, selectors};
-use crate::rules::{Group, Rule};
+use crate::rules::{Group, Rule, is_metric_name};
 
 pub(super) fn check(world: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
     let mut findings = dropped(world, query);
@@ -27,11 +27,15 @@ pub(super) fn check(world: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<F
 }
 
 fn form(query: &Query<'_>, rule: &Rule) -> Option<Finding> {
-    let message = "the name has no colon, and reads like a metric that is scraped";
-    let finding = || {
-        query.error("record/name", message).help("name it level:metric:operations, like `namespace:requests:rate5m`")
+    let message = if !is_metric_name(&rule.name) {
+        format!("the name can only be asked for in quotes, `{{\"{}\"}}`", rule.name)
+    } else if !rule.name.contains(':') {
+        "the name has no colon, and reads like a metric that is scraped".to_owned()
+    } else {
+        return None;
     };
-    (!rule.name.contains(':')).then(|| finding().warning())
+    let help = "name it level:metric:operations, like `namespace:requests:rate5m`";
+    Some(query.error("record/name", message).help(help).warning())
 }
 
 /// The name begins with the labels by which the series differ.
@@ -204,6 +208,14 @@ mod tests {
         name("namespace_status_tenant:runs:rate5m", expr, &["record/name"]);
         name("namespace_status:runs", expr, &[]);
         name("runs_rate", expr, &["record/name"]);
+    }
+
+    #[test]
+    fn a_name_that_needs_quotes_is_a_warning() {
+        let found =
+            found("namespace:runs.rate", "sum by (namespace) (rate(runs_total[5m]))", "{\"namespace:runs.rate\"}");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0 == "record/name" && found[0].1.contains("in quotes"), "{found:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_yaml::Value;
 
 use super::object::RawObject;
-use super::{Group, Rule, RuleFile, RuleKind, is_duration, is_label_name, is_metric_name};
+use super::{Group, Rule, RuleFile, RuleKind, is_duration};
 use crate::exception;
 use crate::finding::Finding;
 use crate::lines::{self, Entry, Span};
@@ -226,8 +226,9 @@ impl<'t, S: Iterator<Item = Span<'t>>> Reader<'_, S> {
             };
             match text {
                 None => problems.push((name.clone(), format!("{what} `{name}` is not a string; quote it"))),
-                Some(_) if !is_label_name(&name) => {
-                    problems.push((name.clone(), format!("`{name}` is not a name for a {what}")));
+                // Source: prometheus/prometheus `model/rulefmt/rulefmt.go`, with names in UTF-8.
+                Some(_) if name.is_empty() || (what == "label" && name == "__name__") => {
+                    problems.push((name.clone(), format!("`{name}` is not a name for {what}s")));
                 }
                 Some(text) => drop(read.insert(name, text)),
             }
@@ -244,8 +245,8 @@ fn problems(rule: &Rule, span: &Span<'_>) -> Vec<(usize, String)> {
     {
         problems.push((span.line, "a recording rule has no `for`, `keep_firing_for` or `annotations`".into()));
     }
-    if rule.kind == RuleKind::Record && !is_metric_name(&rule.name) {
-        problems.push((span.line, format!("`{}` is not a name that a series can have", rule.name)));
+    if rule.kind == RuleKind::Record && rule.name.contains(['{', '}']) {
+        problems.push((span.line, format!("`{}` is not a name that a series can have: it has braces", rule.name)));
     }
     for (key, value) in [("for", &rule.hold), ("keep_firing_for", &rule.keep_firing_for)] {
         if let Some(value) = value.as_deref().filter(|value| !is_duration(value)) {
