@@ -17,7 +17,7 @@ impl flags::Explain {
         let model = Model::parse(&sources)?;
         let alert = model.alerts().find(|(_, _, rule)| rule.name == self.expr);
         let text = alert.map_or(self.expr.as_str(), |(_, _, rule)| rule.expr.as_str());
-        let expr = parse_expr(text).map_err(|message| anyhow!("parsing the expression: {}", message.trim()))?;
+        let expr = parse_expr(text).map_err(|unread| anyhow!("the expression {unread}"))?;
         let world = World::new(&model.contract, &model.rules);
         say!("{}", explain(&world, &expr).trim_end());
         Ok(())

@@ -84,6 +84,15 @@ impl<'a> Query<'a> {
         Finding::error(self.file, self.line, check, message).about(self.subject.as_str())
     }
 
+    /// The query as it is written, where a rule or a panel holds it.
+    pub(crate) fn text(&self) -> Option<&'a str> {
+        match self.purpose {
+            Purpose::Rule(rule, _) => Some(&rule.expr),
+            Purpose::Panel(_, panel) => Some(&panel.expr),
+            Purpose::Variable(_) | Purpose::Document => None,
+        }
+    }
+
     /// The alerting rule that the query belongs to.
     pub(crate) fn alert(&self) -> Option<(&'a Rule, &'a Group)> {
         match self.purpose {
@@ -228,7 +237,7 @@ fn by_rule(findings: impl Iterator<Item = Finding>) -> BTreeMap<(String, usize, 
 
 fn of_rules<'a>(world: &World<'_>, file: &'a RuleFile) -> impl Iterator<Item = (Query<'a>, &'a Rule)> {
     let rules = file.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (rule, group)));
-    rules.map(|(rule, group)| {
+    rules.filter(|(rule, _)| rule.is_read).map(|(rule, group)| {
         let query = Query {
             node: infer(world, &rule.ast),
             purpose: Purpose::Rule(rule, group),

@@ -2,81 +2,73 @@
 //!
 //! `promql_parser::util::walk_expr` does not visit the parameter of an aggregation, so it is not used.
 
+mod depth;
+mod dialect;
+
+use std::fmt;
+
 use promql_parser::parser::{Expr, VectorSelector, parse};
+
+use crate::finding::Finding;
+use depth::{MAX_DEPTH, depth};
 
 /// How a name begins that stands for a variable of a dashboard: nothing is known of the metric or the label.
 pub const VARIABLE: &str = "grafana_variable_";
 
-/// Deeper nesting, or a longer chain of operators, than any person writes. It bounds every recursion over expressions:
-/// the parser's own, ours, and the one that drops a tree.
-const MAX_DEPTH: usize = 200;
-
 /// Longer messages only repeat the query.
 const MAX_MESSAGE: usize = 300;
 
+/// Why an expression was not read, to be said of it: "the expression does not parse: …".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unread {
+    /// Prometheus does not read it either.
+    Wrong(String),
+    /// It is more than this checker reads, and may be right.
+    Beyond(String),
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unread::Wrong(why) => write!(f, "does not parse: {why}"),
+            Unread::Beyond(why) => write!(f, "cannot be checked: {why}"),
+        }
+    }
+}
+
+impl Unread {
+    /// What may be right is no error.
+    pub fn weigh(&self, finding: Finding) -> Finding {
+        if matches!(self, Unread::Wrong(_)) { finding } else { finding.warning() }
+    }
+}
+
 /// Parses an expression, comments and all. The parser's messages are short and have no position.
-pub fn parse_expr(text: &str) -> Result<Expr, String> {
+pub fn parse_expr(text: &str) -> Result<Expr, Unread> {
     if depth(text) > MAX_DEPTH {
-        return Err(format!("more than {MAX_DEPTH} operators and brackets inside one another"));
+        let why = format!(
+            "it has more than {MAX_DEPTH} operators and brackets inside one another, the most that this checker reads; \
+             record a part of it as a series of its own"
+        );
+        return Err(Unread::Beyond(why));
     }
-    if has_endless_duration(text) {
-        return Err("a range or an offset of more than a thousand years".to_owned());
+    let plain = dialect::plain(text);
+    if has_endless_duration(&plain.text) {
+        return Err(Unread::Wrong("a range or an offset of more than a thousand years".to_owned()));
     }
-    parse(text).map_err(|message| match message.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None if message.is_empty() => "invalid promql query".to_owned(),
-        None => message,
+    parse(&plain.text).map_err(|message| match (plain.beyond, message.trim()) {
+        (Some(what), _) => Unread::Beyond(format!("this version of the checker does not know {what} yet")),
+        (None, "") => Unread::Wrong("invalid promql query".to_owned()),
+        (None, message) => Unread::Wrong(match message.char_indices().nth(MAX_MESSAGE) {
+            Some((end, _)) => format!("{}…", &message[..end]),
+            None => message.to_owned(),
+        }),
     })
 }
 
-/// What stands between a bracket and its end: the operators since the last comma, the deepest bracket among them, and
-/// the deepest of the arguments before.
-#[derive(Default)]
-struct Level {
-    operators: usize,
-    inner: usize,
-    before: usize,
-}
-
-impl Level {
-    fn depth(&self) -> usize {
-        self.before.max(self.operators + self.inner)
-    }
-}
-
-/// At least the depth of the tree that the parser would build. A chain of operators leans to one side, so each counts.
-fn depth(text: &str) -> usize {
-    let mut open: Vec<Level> = Vec::new();
-    let mut level = Level::default();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let (token, behind) = rest.split_at(token_length(rest, c));
-        rest = behind;
-        match c {
-            '(' => open.push(std::mem::take(&mut level)),
-            '[' => {
-                // A range or a subquery wraps what stands before it.
-                level.operators += 1;
-                open.push(std::mem::take(&mut level));
-            }
-            ')' | ']' => {
-                if let Some(outer) = open.pop() {
-                    let closed = std::mem::replace(&mut level, outer).depth() + 1;
-                    level.inner = level.inner.max(closed);
-                }
-            }
-            ',' => level = Level { before: level.depth(), ..Level::default() },
-            '+' | '-' | '*' | '/' | '%' | '^' | '=' | '!' | '<' | '>' => level.operators += 1,
-            _ if ["and", "or", "unless", "atan2"].iter().any(|word| token.eq_ignore_ascii_case(word)) => {
-                level.operators += 1;
-            }
-            _ => {}
-        }
-        if open.len() > MAX_DEPTH {
-            break;
-        }
-    }
-    open.iter().rev().fold(level.depth(), |inside, outer| inside + 1 + outer.depth())
+/// Whether `anchored` or `smoothed` lets ranges of an expression reach for samples beyond their ends.
+pub(crate) fn extends_ranges(text: &str) -> bool {
+    dialect::plain(text).extends
 }
 
 /// Whether a plain number of seconds that no duration can hold stands where a duration does; the parser panics there.
@@ -84,11 +76,7 @@ fn has_endless_duration(text: &str) -> bool {
     let mut expected = false;
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let number = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(rest.len());
-        let exponent = rest[..number].ends_with(['e', 'E']) && rest[number..].starts_with(['+', '-']);
-        let tail = if exponent { &rest[number + 1..] } else { "" };
-        let digits = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
-        let number = &rest[..number + if exponent { 1 + digits } else { 0 }];
+        let number = &rest[..number_length(rest)];
         if expected && seconds_of(number).is_some_and(|seconds| seconds.is_nan() || seconds.abs() >= 4e10) {
             return true;
         }
@@ -109,6 +97,25 @@ fn has_endless_duration(text: &str) -> bool {
         rest = &rest[token.len()..];
     }
     false
+}
+
+/// The length of the number or the word that a text begins with, a sign in its exponent included.
+fn number_length(text: &str) -> usize {
+    let length = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(text.len());
+    if !text[..length].ends_with(['e', 'E']) || !text[length..].starts_with(['+', '-']) {
+        return length;
+    }
+    let tail = &text[length + 1..];
+    length + 1 + tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len())
+}
+
+/// The length of the spaces and comments that a text begins with.
+fn blank_length(text: &str) -> usize {
+    let mut rest = text.trim_start();
+    while rest.starts_with('#') {
+        rest = rest.find('\n').map_or("", |end| rest[end..].trim_start());
+    }
+    text.len() - rest.len()
 }
 
 /// A number as PromQL writes it: decimal, hexadecimal, octal, infinite.
@@ -289,8 +296,8 @@ mod tests {
             around("sum by (a) (", ""),
             around("[", ""),
         ] {
-            let message = parse_expr(&deep).unwrap_err();
-            assert_eq!(message, "more than 200 operators and brackets inside one another");
+            let unread = parse_expr(&deep).unwrap_err();
+            assert!(matches!(&unread, Unread::Beyond(why) if why.starts_with("it has more than 200 operators")));
         }
     }
 
@@ -305,16 +312,33 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_deep_passes() {
-        assert_eq!(depth("a{b=\"((((\", c=~'[[[['} # (((("), 0);
-        assert_eq!(depth("f(a + b, c + d, e)"), 2);
-        assert_eq!(depth("(a) or (b) or (c >= bool 1)"), 4);
-        assert_eq!(depth("max_over_time(order_total[5m])"), 3);
+    fn a_message_does_not_repeat_a_huge_query() {
+        assert!(parse_expr(&format!("a{{b=~\"({}\"}}", "x".repeat(100_000))).unwrap_err().to_string().len() < 1000);
     }
 
     #[test]
-    fn a_message_does_not_repeat_a_huge_query() {
-        assert!(parse_expr(&format!("a{{b=~\"({}\"}}", "x".repeat(100_000))).unwrap_err().len() < 1000);
+    fn what_prometheus_reads_and_the_parser_does_not_is_read() {
+        for (written, expected) in [
+            (r"a{status=~`fail\w+`}", r#"a{status=~"fail\\w+"}"#),
+            (r#"a{b=~"\\Qx.y\\E"}"#, r#"a{b=~"x\\.y"}"#),
+            ("rate(a[5m*2])", "rate(a[10m])"),
+            ("a offset -(1h*2)", "a offset -2h"),
+            ("rate(a[5m] anchored)", "rate(a[5m])"),
+            ("sum(a smoothed)", "sum(a)"),
+        ] {
+            assert_eq!(parse_expr(written), parse_expr(expected), "{written}");
+            assert!(parse_expr(expected).is_ok(), "{expected}");
+        }
+    }
+
+    #[test]
+    fn what_prometheus_may_read_is_not_called_wrong() {
+        let unread = parse_expr("rate(a[step()])").unwrap_err();
+        assert_eq!(
+            unread.to_string(),
+            "cannot be checked: this version of the checker does not know durations that are made of `step()` or `range()` yet"
+        );
+        assert!(matches!(parse_expr("rate(a[step])"), Err(Unread::Wrong(_))));
     }
 
     #[test]
@@ -327,7 +351,10 @@ mod tests {
             "a offset # why\n inf",
             "a[0xffffffffffffffffff]",
         ] {
-            assert!(parse_expr(endless).is_err_and(|message| message.contains("thousand years")), "{endless}");
+            assert!(
+                parse_expr(endless).is_err_and(|unread| unread.to_string().contains("thousand years")),
+                "{endless}"
+            );
         }
         assert!(parse_expr("max_over_time(a:b[1e2:60] offset 1h) > 1e300 or c offset 5").is_ok());
     }

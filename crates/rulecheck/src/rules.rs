@@ -54,6 +54,9 @@ pub struct Rule {
     pub expr: String,
     /// The expression, parsed.
     pub ast: Expr,
+    /// Whether all of it was read. A recording rule that was not stands for the series that it makes, of which nothing is
+    /// known, and is not checked.
+    pub is_read: bool,
     /// How long an alert's condition must hold.
     pub hold: Option<String>,
     /// How long an alert goes on firing when its condition has ended.
@@ -104,8 +107,8 @@ impl Rule {
 
 impl RuleFile {
     /// Reads a rule file that is to become a PrometheusRule. Everything that Prometheus would refuse, and every label
-    /// that is not a string, is a `file/syntax` finding, and the rule with it is left out; `None` when the file itself
-    /// cannot be read.
+    /// that is not a string, is a `file/syntax` finding, and of the rule with it no more is known than what it records;
+    /// `None` when the file itself cannot be read.
     pub fn parse(path: &str, text: &str, findings: &mut Vec<Finding>) -> Option<RuleFile> {
         read::file(path, Part { text, first_line: 1 }, Strings::Only, findings)
     }
@@ -246,6 +249,12 @@ mod tests {
     fn a_rule_that_cannot_be_read_takes_no_other_with_it() {
         let file = RuleFile::parse("r.yaml", &FILE.replace("up == 0", "up =="), &mut Vec::new()).unwrap();
         assert_eq!(file.rules().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["a:b"]);
+    }
+
+    #[test]
+    fn a_rule_that_only_prometheus_reads_is_a_warning() {
+        let found = errors(&FILE.replace("up == 0", "up[step()]"));
+        assert!(found.len() == 1 && found[0].contains("warning: file/syntax: alert Down: the expression cannot"));
     }
 
     #[test]

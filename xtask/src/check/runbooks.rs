@@ -64,9 +64,9 @@ fn queries<'a>(path: &'a str, text: &str, findings: &mut Vec<Finding>) -> Vec<Do
             Some(kind) => inside = kind == "promql",
             None if inside => match parse_expr(line) {
                 Ok(expr) => queries.push(DocumentQuery { file: path, line: number, expr }),
-                Err(message) => {
-                    let message = format!("the query does not parse: {}", message.trim());
-                    findings.push(Finding::error(path, number, "file/syntax", message));
+                Err(unread) => {
+                    let message = format!("the query {unread}");
+                    findings.push(unread.weigh(Finding::error(path, number, "file/syntax", message)));
                 }
             },
             None => {}

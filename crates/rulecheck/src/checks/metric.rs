@@ -46,6 +46,8 @@ fn nearest<'a>(world: &World<'a>, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{finds, of_alert, of_rules};
+    use super::super::{Settings, run};
+    use crate::{Contract, RuleFile};
 
     #[test]
     fn what_is_declared_recorded_or_built_in_passes() {
@@ -53,6 +55,16 @@ mod tests {
         let alert = "      - {alert: A, expr: \"rate(requests_total[5m]) > 0 and on () (r:x == 1)\", labels: {severity: info}}\n";
         assert_eq!(of_rules(&format!("{record}{alert}")), []);
         finds("up{job=\"api\"} == 0", &[]);
+    }
+
+    /// The rule cannot be read, and still makes the series that others ask for.
+    #[test]
+    fn what_a_broken_rule_records_is_no_unknown_metric() {
+        let text = "groups:\n- name: g\n  rules:\n  - record: r:x\n    # rulecheck: allow record/unused: read by hand\n    expr: sum(\n  - {alert: A, expr: 'sum by (job) (r:x) > 5', labels: {severity: info}}\n";
+        let mut findings = Vec::new();
+        let rules: Vec<RuleFile> = RuleFile::parse("r.yaml", text, &mut findings).into_iter().collect();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(run(&rules, &[], &[], &Contract::default(), &Settings::default()), []);
     }
 
     #[test]

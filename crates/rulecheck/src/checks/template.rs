@@ -150,8 +150,8 @@ fn with_unit(unit: Unit) -> String {
 /// A query inside of a text.
 fn queried(world: &World<'_>, settings: &Settings, place: &Place<'_, '_>, text: &str) -> Vec<Finding> {
     match parse_expr(text) {
-        Err(message) => {
-            vec![place.error("alert/template-label", &format!("the query `{text}` does not parse: {}", message.trim()))]
+        Err(unread) => {
+            vec![unread.weigh(place.error("alert/template-label", &format!("the query `{text}` {unread}")))]
         }
         Ok(expr) => {
             let inner = Query {

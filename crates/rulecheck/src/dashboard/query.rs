@@ -72,16 +72,16 @@ impl Reader<'_> {
     pub(super) fn expression(&mut self, expr: &str, line: usize, subject: &str) -> Option<Expr> {
         let filled = |style| fill(expr, style, &|name| self.values.get(name).cloned());
         let first = filled(Style::Name);
-        let message = match parse_expr(&first) {
+        let unread = match parse_expr(&first) {
             Ok(ast) => return Some(ast),
-            Err(message) => message,
+            Err(unread) => unread,
         };
         let others = [Style::Number, Style::Value].map(filled);
         if let Some(ast) = others.iter().find_map(|filled| parse_expr(filled).ok()) {
             return Some(ast);
         }
-        let message = format!("the query does not parse: {}", message.trim());
-        let finding = Finding::error(self.path, line, "file/syntax", message).about(subject);
+        let message = format!("the query {unread}");
+        let finding = unread.weigh(Finding::error(self.path, line, "file/syntax", message).about(subject));
         self.findings.push(match first == others[0] {
             true => finding,
             false => finding.warning().help("if the variables make it PromQL, give them a value that does"),

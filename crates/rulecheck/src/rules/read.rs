@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use promql_parser::parser::Expr;
+use promql_parser::parser::{Expr, VectorSelector};
 use serde::Deserialize;
 use serde_yaml::Value;
 
@@ -11,7 +11,7 @@ use super::{Group, Rule, RuleFile, RuleKind, is_duration};
 use crate::exception;
 use crate::finding::Finding;
 use crate::lines::{self, Entry, Span};
-use crate::query::parse_expr;
+use crate::query::{VARIABLE, parse_expr};
 use crate::yaml::{self, Part};
 
 /// What may stand for the value of a label or an annotation.
@@ -166,7 +166,8 @@ impl<'t, S: Iterator<Item = Span<'t>>> Reader<'_, S> {
         }
     }
 
-    /// A rule, unless something in it is wrong.
+    /// A rule. Where something in it is wrong, others may read the series that it records, of which nothing is known; an
+    /// alert nobody misses.
     fn rule(&mut self, raw: RawRule) -> Option<Rule> {
         let span = self.span();
         let Some((kind, name)) = raw.name().map(|(kind, name)| (kind, name.to_owned())) else {
@@ -180,6 +181,7 @@ impl<'t, S: Iterator<Item = Span<'t>>> Reader<'_, S> {
             kind,
             name,
             ast: Expr::from(0.0),
+            is_read: true,
             hold: raw.hold,
             keep_firing_for: raw.keep_firing_for,
             labels,
@@ -193,20 +195,26 @@ impl<'t, S: Iterator<Item = Span<'t>>> Reader<'_, S> {
         let subject = rule.subject();
         rule.exceptions =
             exception::in_comments(self.path, &subject, span.first, span.lines.iter().copied(), self.findings);
-        let mut problem = |line: usize, message: String| {
-            self.findings.push(Finding::error(self.path, line, "file/syntax", message).about(subject.as_str()));
+        let problem = |line: usize, message: String| {
+            Finding::error(self.path, line, "file/syntax", message).about(subject.as_str())
         };
-        for (line, message) in problems(&rule, &span) {
-            problem(line, message);
-        }
+        let found = problems(&rule, &span).into_iter().map(|(line, message)| problem(line, message));
+        self.findings.extend(found);
         for (key, message) in label_problems.into_iter().chain(annotation_problems) {
-            problem(span.line_of_key(&key), message);
+            self.findings.push(problem(span.line_of_key(&key), message));
         }
         match parse_expr(&rule.expr) {
             Ok(ast) => rule.ast = ast,
-            Err(message) => problem(rule.expr_line, format!("the expression does not parse: {}", message.trim())),
+            Err(unread) => {
+                let message = format!("the expression {unread}");
+                self.findings.push(unread.weigh(problem(rule.expr_line, message)));
+            }
         }
-        (self.findings.len() == before).then_some(rule)
+        rule.is_read = self.findings.len() == before;
+        if !rule.is_read {
+            rule.ast = unknown();
+        }
+        (rule.is_read || rule.kind == RuleKind::Record).then_some(rule)
     }
 
     /// Labels or annotations, and what is wrong with them, by name.
@@ -235,6 +243,11 @@ impl<'t, S: Iterator<Item = Span<'t>>> Reader<'_, S> {
         }
         (read, problems)
     }
+}
+
+/// An expression of whose result nothing is known.
+fn unknown() -> Expr {
+    Expr::VectorSelector(VectorSelector::from(VARIABLE))
 }
 
 /// What Prometheus refuses in a rule besides its labels and its expression, with the line.
