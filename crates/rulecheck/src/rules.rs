@@ -252,6 +252,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_value_makes_no_rule() {
+        for expr in ["'\"abc\"'", "up[5m]", "up[5m:1m]", "(up[5m])"] {
+            for kind in ["alert", "record"] {
+                let found = errors(&format!("groups:\n- name: g\n  rules:\n  - {kind}: a\n    expr: {expr}\n"));
+                assert!(found.len() == 1 && found[0].starts_with("r.yaml:5: error: file/syntax: "), "{found:?}");
+                assert!(found[0].contains("and a rule needs a value"), "{found:?}");
+            }
+        }
+        assert_eq!(errors("groups:\n- name: g\n  rules:\n  - record: a\n    expr: time()\n"), [""; 0]);
+    }
+
+    #[test]
     fn a_rule_that_only_prometheus_reads_is_a_warning() {
         let found = errors(&FILE.replace("up == 0", "up[step()]"));
         assert!(found.len() == 1 && found[0].contains("warning: file/syntax: alert Down: the expression cannot"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{Expr, VectorSelector};
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -204,7 +205,10 @@ impl<'t, S: Iterator<Item = Span<'t>>> Reader<'_, S> {
             self.findings.push(problem(span.line_of_key(&key), message));
         }
         match parse_expr(&rule.expr) {
-            Ok(ast) => rule.ast = ast,
+            Ok(ast) => {
+                self.findings.extend(no_result(&ast).map(|message| problem(rule.expr_line, message)));
+                rule.ast = ast;
+            }
             Err(unread) => {
                 let message = format!("the expression {unread}");
                 self.findings.push(unread.weigh(problem(rule.expr_line, message)));
@@ -248,6 +252,16 @@ impl<'t, S: Iterator<Item = Span<'t>>> Reader<'_, S> {
 /// An expression of whose result nothing is known.
 fn unknown() -> Expr {
     Expr::VectorSelector(VectorSelector::from(VARIABLE))
+}
+
+/// Why a rule cannot be made of an expression that is one. Prometheus says so when it evaluates it.
+fn no_result(expr: &Expr) -> Option<String> {
+    let what = match expr.value_type() {
+        ValueType::Vector | ValueType::Scalar => return None,
+        ValueType::Matrix => "the samples of a range",
+        ValueType::String => "a text",
+    };
+    Some(format!("the expression gives {what}, and a rule needs a value for each series, or a number"))
 }
 
 /// What Prometheus refuses in a rule besides its labels and its expression, with the line.
