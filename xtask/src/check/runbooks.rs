@@ -66,7 +66,7 @@ fn queries<'a>(path: &'a str, text: &str, findings: &mut Vec<Finding>) -> Vec<Do
                 Ok(expr) => queries.push(DocumentQuery { file: path, line: number, expr }),
                 Err(unread) => {
                     let message = format!("the query {unread}");
-                    findings.push(unread.weigh(Finding::error(path, number, "file/syntax", message)));
+                    findings.push(Finding::error(path, number, "file/syntax", message));
                 }
             },
             None => {}

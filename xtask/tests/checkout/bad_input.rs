@@ -8,7 +8,7 @@ use crate::copy::{Checkout, stderr};
 /// line it is, the readers' own tests say, and here it would change with every edit of the sources.
 type BadInput = (&'static str, fn(&Checkout), &'static str);
 
-const BAD_INPUTS: [BadInput; 32] = [
+const BAD_INPUTS: [BadInput; 33] = [
     (
         "a rule file that is no YAML",
         |c| c.edit("alerts/queue.yaml", |t| t + "  - ]["),
@@ -18,6 +18,11 @@ const BAD_INPUTS: [BadInput; 32] = [
         "a rule whose expression does not parse",
         |c| c.edit("alerts/queue.yaml", |t| t.replacen("> 1000 ", ">< 1000 ", 1)),
         "alerts/queue.yaml:*: error: file/syntax: alert QueueBacklog: the expression does not parse",
+    ),
+    (
+        "a rule whose expression may be right and cannot be proved",
+        |c| c.edit("alerts/queue.yaml", |t| t.replacen("> 1000 ", "+ rate(up[step()]) > 1000 ", 1)),
+        "alerts/queue.yaml:*: error: file/syntax: alert QueueBacklog: the expression cannot be checked",
     ),
     (
         "an unknown field of a rule",

@@ -300,7 +300,7 @@ mod tests {
         let world = World::new(&contract, &files);
         let started = std::time::Instant::now();
         assert_eq!(check(&world, &files, &[]), []);
-        assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     }
 
     #[test]

@@ -172,7 +172,8 @@ impl<'a> World<'a> {
             return vec![arm];
         }
         arm.unit = match name {
-            "scrape_duration_seconds" => Unit::SECONDS,
+            "scrape_duration_seconds" | "scrape_timeout_seconds" => Unit::SECONDS,
+            "scrape_body_size_bytes" => Unit::of_word("bytes"),
             "up" => Unit::RATIO,
             _ => Unit::COUNT,
         };
