@@ -9,9 +9,10 @@ mod same_build;
 pub mod signature;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::fs::DirEntry;
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use helmpack::archive::Files;
 
 use crate::failure::{Reported, Usage, plural};
@@ -93,10 +94,12 @@ fn one(path: &Path) -> Result<(Files, Vec<Defect>)> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut files = Files::new();
     for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
-        let path = entry?.path();
+        let entry = entry.with_context(|| format!("reading {}", folder.display()))?;
         let belongs = |file: &&str| file.starts_with(name) || [record::FILE, SUMS].contains(file);
-        if let Some(file) = path.file_name().and_then(|file| file.to_str()).filter(belongs) {
-            files.insert(file.to_owned(), bytes(&path)?);
+        if let Some(file) = entry.file_name().to_str().filter(belongs)
+            && !is_folder(&entry)?
+        {
+            files.insert(file.to_owned(), bytes(&entry)?);
         }
     }
     let archive = files.get(name).with_context(|| format!("there is no {}", path.display()))?;
@@ -142,23 +145,33 @@ pub fn read(folder: &Path) -> Result<Files> {
 fn read_into(folder: &Path, below: &str, files: &mut Files) -> Result<()> {
     for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let entry = entry.with_context(|| format!("reading {}", folder.display()))?;
-        let path = entry.path();
         let Ok(name) = entry.file_name().into_string() else {
-            bail!("the name of {} is not UTF-8", path.display());
+            bail!("the name of {} is not UTF-8", entry.path().display());
         };
-        // What a command is writing, or left when it was killed: the next one takes it away.
-        if name.starts_with('.') && name.ends_with(".tmp") {
-            continue;
-        }
-        if entry.file_type().with_context(|| format!("reading {}", path.display()))?.is_dir() {
-            read_into(&path, &format!("{below}{name}/"), files)?;
-        } else {
-            files.insert(format!("{below}{name}"), bytes(&path)?);
+        if is_folder(&entry)? {
+            read_into(&entry.path(), &format!("{below}{name}/"), files)?;
+        } else if !(name.starts_with('.') && name.ends_with(".tmp")) {
+            // What is passed over a command is writing, or left when it was killed: the next one takes it away.
+            files.insert(format!("{below}{name}"), bytes(&entry)?);
         }
     }
     Ok(())
 }
 
-fn bytes(path: &PathBuf) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("reading {}", path.display()))
+/// Whether an entry is a folder and not a file. Anything else is refused: a pipe may never end, and a link is another file on the
+/// next machine.
+fn is_folder(entry: &DirEntry) -> Result<bool> {
+    let path = entry.path();
+    let kind = entry.file_type().with_context(|| format!("reading {}", path.display()))?;
+    ensure!(
+        kind.is_dir() || kind.is_file(),
+        "{} is {}, and `package` writes files alone; take it away",
+        path.display(),
+        if kind.is_symlink() { "a link" } else { "neither a file nor a folder" }
+    );
+    Ok(kind.is_dir())
+}
+
+fn bytes(entry: &DirEntry) -> Result<Vec<u8>> {
+    std::fs::read(entry.path()).with_context(|| format!("reading {}", entry.path().display()))
 }

@@ -1,8 +1,9 @@
 //! `cargo xtask verify`: what was packed is taken, and one flipped byte anywhere in dist/ is found, and where.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::copy::{Checkout, stderr};
 
@@ -86,6 +87,33 @@ fn a_file_too_many_or_too_few_is_found() {
         says(&format!("{name}: the file is missing"));
         fs::write(&path, bytes).unwrap();
     }
+}
+
+#[test]
+fn what_is_neither_file_nor_folder_is_refused_and_a_folder_never_passed_over() {
+    let checkout = packed("kinds");
+    let [stray, folder] = ["dist/profiles/stray", "dist/.a.tmp"].map(|path| checkout.path(path));
+    let refused = |expected: &str| {
+        for command in ["verify", "package"] {
+            let output = checkout.run(&[command]);
+            let text = stderr(&output);
+            assert!(output.status.code() == Some(1) && text.contains(expected), "{command}: {text}");
+        }
+        fs::remove_file(&stray).unwrap();
+    };
+    assert!(Command::new("mkfifo").arg(&stray).status().unwrap().success());
+    refused("dist/profiles/stray is neither a file nor a folder");
+    for target in ["SHA256SUMS", "profiles", "nowhere"] {
+        symlink(checkout.path("dist").join(target), &stray).unwrap();
+        refused("dist/profiles/stray is a link");
+    }
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("mine"), "").unwrap();
+    let output = checkout.run(&["verify"]);
+    assert!(stdout(&output).contains(".a.tmp/mine: SHA256SUMS does not list the file"), "{}", stdout(&output));
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "what a killed command left").unwrap();
+    assert!(checkout.run(&["verify"]).status.success());
 }
 
 /// Whoever makes the checksums anew as well is found out by what belongs together.
