@@ -48,37 +48,33 @@ impl Lock {
 #[derive(Default)]
 pub struct Staged {
     renames: Vec<(PathBuf, PathBuf)>,
+    last: Option<(PathBuf, PathBuf)>,
+}
+
+/// The name under which a file is written before it has its own. It is fixed, so that what a killed command left is overwritten
+/// or taken away by the next one.
+pub fn temporary(path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().context("a file without a name")?.to_string_lossy();
+    Ok(path.with_file_name(format!(".{name}.tmp")))
 }
 
 impl Staged {
     /// Writes `bytes` beside `path` under a temporary name. A file that has these bytes already is left alone.
     pub fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let folder = path.parent().context("a file without a folder")?;
-        let name = path.file_name().context("a file without a name")?.to_string_lossy();
-        // The name is fixed, so that what a killed command left is overwritten or taken away by the next one.
-        let temporary = folder.join(format!(".{name}.tmp"));
-        if fs::read(path).is_ok_and(|old| old == bytes) {
-            let _ = fs::remove_file(&temporary);
-            return Ok(());
-        }
-        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&temporary)?;
-            file.write_all(bytes)?;
-            // Without it, a power loss after the rename could leave an empty file under the final name.
-            file.sync_all()
-        };
-        if let Err(error) = write() {
-            let _ = fs::remove_file(&temporary);
-            return Err(error).with_context(|| format!("writing {}", path.display()));
-        }
-        self.renames.push((temporary, path.to_owned()));
+        self.renames.extend(stage(path, bytes)?);
         Ok(())
     }
 
-    /// Gives every file its final name, in the order of the writes.
+    /// The same for the one file that gets its name after all others, in whatever order they are written.
+    pub fn write_last(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.last = stage(path, bytes)?;
+        Ok(())
+    }
+
+    /// Gives every file its final name, in the order of the writes. Where that fails, the others keep their temporary names, as if
+    /// the command had been killed there.
     pub fn commit(mut self) -> Result<()> {
-        for (from, to) in self.renames.drain(..) {
+        for (from, to) in std::mem::take(&mut self.renames).into_iter().chain(self.last.take()) {
             fs::rename(&from, &to).with_context(|| format!("writing {}", to.display()))?;
         }
         Ok(())
@@ -88,8 +84,30 @@ impl Staged {
 impl Drop for Staged {
     /// What was not committed is taken away; a command that fails leaves nothing behind.
     fn drop(&mut self) {
-        for (temporary, _) in &self.renames {
+        for (temporary, _) in self.renames.iter().chain(&self.last) {
             let _ = fs::remove_file(temporary);
         }
     }
+}
+
+/// Writes a file under its temporary name; gives that and its own, nothing if it has these bytes already.
+fn stage(path: &Path, bytes: &[u8]) -> Result<Option<(PathBuf, PathBuf)>> {
+    let folder = path.parent().context("a file without a folder")?;
+    let temporary = temporary(path)?;
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        let _ = fs::remove_file(&temporary);
+        return Ok(None);
+    }
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        // Without it, a power loss after the rename could leave an empty file under the final name.
+        file.sync_all()
+    };
+    if let Err(error) = write() {
+        let _ = fs::remove_file(&temporary);
+        return Err(error).with_context(|| format!("writing {}", path.display()));
+    }
+    Ok(Some((temporary, path.to_owned())))
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask package`: check → assemble → archive → checksum, for each edition that can be built.
 
+mod dist;
 mod edition;
 pub mod images;
 mod sbom;
@@ -14,13 +15,13 @@ use crate::failure::{count, plural};
 use crate::flags::{self, Edition};
 use crate::git;
 use crate::model::Model;
-use crate::output::{Lock, Staged};
+use crate::output::Lock;
 use crate::record::{self, Record};
 use crate::verify;
 use anyhow::{Context, Result, bail};
 pub use edition::{Built, Tree, UNPINNED, companions};
 use helmpack::archive::{self, Files};
-use helmpack::checksum::{self, sha256};
+use helmpack::checksum::sha256;
 use helmpack::index;
 use jiff::Timestamp;
 
@@ -40,16 +41,17 @@ impl flags::Package {
         let tree = Tree { sources: &sources, model: &model, generated: &generated, epoch };
         let build = self.build(root, &tree)?;
         let output = self.output(root)?;
+        // What is there counts as it is once no other command writes it.
+        let _lock = Lock::take(root)?;
         let before = if output.is_dir() { verify::read(&output)? } else { Files::new() };
         let index = index(&build.built, epoch, self.existing_index()?.as_deref())?;
-        let signatures = self.signatures(&build.built, &before)?;
-        let _lock = Lock::take(root)?;
+        let later = self.signatures(&build.built, &before)?;
         let changed = assemble::CHART.write(root, &generated)?;
         // After the generated files are written, so that a commit which lacks them counts as dirty.
         let record = record(root, &tree, &build)?.to_bytes()?;
         let common = [(record::FILE.to_owned(), record), (INDEX.to_owned(), index)];
         let artifacts: Files = build.built.iter().flat_map(Built::artifacts).chain(common).collect();
-        write_dist(&output, &artifacts, &signatures, &before)?;
+        dist::write(&output, &artifacts, &later, &before)?;
         summary(&model, &build, &output, changed);
         if !warnings.is_empty() {
             say!("check  {}; `cargo xtask check` prints them", count(&warnings));
@@ -162,28 +164,6 @@ fn index(built: &[Built], epoch: u64, existing: Option<&str>) -> Result<Vec<u8>>
 pub fn time(epoch: u64) -> Result<String> {
     let time = i64::try_from(epoch).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     Ok(time.with_context(|| format!("time {epoch} is out of range"))?.to_string())
-}
-
-/// Writes the artifacts and their signatures, the checksums last, then removes what an earlier run listed and this one did not
-/// make, of `before`, and signatures that are no longer about what was signed.
-fn write_dist(output: &Path, artifacts: &Files, signatures: &Files, before: &Files) -> Result<()> {
-    let mut staged = Staged::default();
-    for (name, bytes) in artifacts.iter().chain(signatures) {
-        staged.write(&output.join(name), bytes)?;
-    }
-    let sums = checksum::sums(artifacts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
-    staged.write(&output.join(SUMS), sums.as_bytes())?;
-    staged.commit()?;
-    let listed = before.get(SUMS).map(|text| checksum::parse(&String::from_utf8_lossy(text)));
-    for (_, name) in listed.unwrap_or(Ok(Vec::new())).unwrap_or_default() {
-        // Whatever the old list says, only what was found in the folder is ever removed.
-        for name in [format!("{name}.prov"), name] {
-            if before.contains_key(&name) && !artifacts.contains_key(&name) && !signatures.contains_key(&name) {
-                let _ = std::fs::remove_file(output.join(&name));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn summary(model: &Model, build: &Build, output: &Path, changed: usize) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -201,6 +202,33 @@ fn a_signature_goes_when_its_archive_changes() {
     checkout.package();
     assert!(!prov.exists());
     assert!(checkout.run(&["verify"]).status.success());
+}
+
+/// Both have read the sources and wait; whichever writes last must see what the other one wrote.
+#[test]
+fn two_at_once_leave_the_folder_of_one() {
+    let checkout = Checkout::new("two", "checkout");
+    checkout.vendor_stand_in();
+    for round in 0..2 {
+        let lock = fs::File::create(checkout.path("target/xtask.lock")).unwrap();
+        lock.lock().unwrap();
+        let start = |arguments: &[&str]| {
+            let mut command = checkout.command();
+            command.arg("package").args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+            assert!(line.starts_with("waiting for another"), "{line}");
+            child
+        };
+        let children = [start(&["--require-all"]), start(&["--edition", "addon"])];
+        drop(lock);
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+        let output = checkout.run(&["verify"]);
+        assert!(output.status.success(), "{round}: {}", String::from_utf8_lossy(&output.stdout));
+    }
 }
 
 #[test]
