@@ -321,9 +321,10 @@ pub struct Vendor {
 /// Prove that an archive, or dist/, is what `package` wrote: from the files alone, without the sources and without a network.
 ///
 /// Of a folder every file counts: SHA256SUMS lists each and nothing else, and the lists of contents and of images, the bills of
-/// materials, the profiles, index.yaml and package.json are compared with what the archives give. Of an archive its form is
-/// proved byte by byte, and the files beside it that bear its name. Of a signature the text and the armour are proved; that it is a
-/// good one, by whom, needs --keyring. Prints a line for each defect, `file: what is wrong and where`, and exits 1 if there is one.
+/// materials, the profiles, index.yaml, package.json and publish.json are compared with what the archives give. Of an archive its
+/// form is proved byte by byte, and the files beside it that bear its name. Of a signature the text and the armour are proved; that
+/// it is a good one, by whom, needs --keyring. Prints a line for each defect, `file: what is wrong and where`, and exits 1 if there
+/// is one.
 ///
 /// Of a reference, oci://HOST/PATH/NAME:VERSION, all is fetched by its digest: the archive, its signature, and the bill of materials
 /// and the statement on its build that are attached to it; they are proved in the same way, and the manifests must be those that

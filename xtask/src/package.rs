@@ -17,7 +17,7 @@ use crate::git;
 use crate::model::Model;
 use crate::output::Lock;
 use crate::record::{self, Record};
-use crate::verify;
+use crate::verify::{self, receipt};
 use anyhow::{Context, Result, bail};
 pub use edition::{Built, Tree, UNPINNED, companions};
 use helmpack::archive::{self, Files};
@@ -45,12 +45,13 @@ impl flags::Package {
         let _lock = Lock::take(root)?;
         let before = if output.is_dir() { verify::read(&output)? } else { Files::new() };
         let index = index(&build.built, epoch, self.existing_index()?.as_deref())?;
-        let later = self.signatures(&build.built, &before)?;
+        let mut later = self.signatures(&build.built, &before)?;
         let changed = assemble::CHART.write(root, &generated)?;
         // After the generated files are written, so that a commit which lacks them counts as dirty.
         let record = record(root, &tree, &build)?.to_bytes()?;
         let common = [(record::FILE.to_owned(), record), (INDEX.to_owned(), index)];
         let artifacts: Files = build.built.iter().flat_map(Built::artifacts).chain(common).collect();
+        later.extend(receipt(&build.built, &artifacts, &later, &before));
         dist::write(&output, &artifacts, &later, &before)?;
         summary(&model, &build, &output, changed);
         if !warnings.is_empty() {
@@ -151,6 +152,16 @@ fn record(root: &Path, tree: &Tree<'_>, build: &Build) -> Result<Record> {
         archives: archives.collect(),
         dependencies: dependencies.collect(),
     })
+}
+
+/// What `publish` noted, if it is still about these artifacts and their signatures.
+fn receipt(built: &[Built], artifacts: &Files, signatures: &Files, before: &Files) -> Option<(String, Vec<u8>)> {
+    let receipt = (receipt::FILE.to_owned(), before.get(receipt::FILE)?.clone());
+    let mut files = artifacts.clone();
+    files.extend(signatures.clone());
+    files.extend([receipt.clone()]);
+    let charts = built.iter().map(|built| (built.archive.as_str(), built.chart.clone())).collect();
+    receipt::verify(&files, &charts).is_none().then_some(receipt)
 }
 
 /// The index of a chart repository that holds what was built, and what `existing` lists.

@@ -5,6 +5,7 @@ pub mod archive;
 pub mod folder;
 pub mod published;
 pub mod rebuild;
+pub mod receipt;
 mod same_build;
 pub mod signature;
 

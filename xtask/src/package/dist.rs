@@ -10,6 +10,7 @@ use helmpack::checksum;
 use super::SUMS;
 use crate::output::{Staged, temporary};
 use crate::record;
+use crate::verify::receipt;
 
 /// Writes the artifacts, and what is `later` than their checksums, and takes away what earlier runs made and this one does not; of
 /// `before`, what the folder held, nothing else.
@@ -28,6 +29,9 @@ pub fn write(output: &Path, artifacts: &Files, later: &Files, before: &Files) ->
         staged.write(&output.join(name), bytes)?;
     }
     sweep(output, &listed, |name| artifacts.contains_key(name) || later.contains_key(name));
+    if !listed.is_empty() && !later.contains_key(receipt::FILE) {
+        let _ = std::fs::remove_file(output.join(receipt::FILE));
+    }
     staged.commit()
 }
 

@@ -7,13 +7,10 @@ use helmpack::checksum::{self, sha256};
 use helmpack::index;
 use serde_json::Value;
 
-use super::Defect;
 use super::archive::{self, Verified, difference};
+use super::{Defect, receipt};
 use crate::package::{INDEX, SUMS};
 use crate::record::{self, Record};
-
-/// What publishing adds, and signing: they come after the checksums.
-const LATER: &str = "publish.json";
 
 /// Proves a folder, given by its files with their paths in it: its archives by their names, and what is wrong.
 pub fn verify(files: &Files) -> (BTreeMap<&str, Verified>, Vec<Defect>) {
@@ -35,6 +32,11 @@ pub fn verify(files: &Files) -> (BTreeMap<&str, Verified>, Vec<Defect>) {
     defects.extend(expected(files, &archives));
     defects.extend(record(files, &archives));
     defects.extend(listed(files, &archives));
+    // What was published of broken files would differ in every digest.
+    if defects.is_empty() && files.contains_key(receipt::FILE) {
+        let charts = archives.iter().map(|(name, archive)| (*name, archive.chart.clone())).collect();
+        defects.extend(receipt::verify(files, &charts));
+    }
     (verified, defects)
 }
 
@@ -42,8 +44,9 @@ fn is_archive(name: &str) -> bool {
     name.ends_with(".tgz") && !name.contains('/')
 }
 
+/// What publishing adds, and signing: they come after the checksums.
 fn is_later(name: &str) -> bool {
-    name == LATER || name.ends_with(".prov")
+    name == receipt::FILE || name.ends_with(".prov")
 }
 
 /// SHA256SUMS lists every file, and nothing else.
@@ -90,7 +93,7 @@ pub fn summed(name: &str, bytes: &[u8], beside: &Files) -> Vec<Defect> {
 
 /// Every file belongs to an archive or to the folder, and every one that belongs is there.
 fn expected(files: &Files, archives: &[(&str, &Verified)]) -> Vec<Defect> {
-    let mut expected: BTreeSet<String> = [SUMS, INDEX, record::FILE, LATER].map(str::to_owned).into();
+    let mut expected: BTreeSet<String> = [SUMS, INDEX, record::FILE, receipt::FILE].map(str::to_owned).into();
     let mut defects = Vec::new();
     for (name, archive) in archives {
         expected.extend([(*name).to_owned(), format!("{name}.prov")]);

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::copy::{Checkout, stderr};
+use crate::publish;
+use crate::registry::{Registry, State};
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -79,9 +81,7 @@ fn a_file_too_many_or_too_few_is_found() {
     says("profiles/mine.yaml: SHA256SUMS does not list the file");
     says("profiles/mine.yaml: the file belongs to no archive here");
     fs::remove_file(&stray).unwrap();
-    fs::write(checkout.path("dist/publish.json"), "{}").unwrap();
-    assert!(checkout.run(&["verify"]).status.success(), "publishing adds its own file");
-    for (name, path) in dist(&checkout).into_iter().filter(|(name, _)| name != "publish.json") {
+    for (name, path) in dist(&checkout) {
         let bytes = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         says(&format!("{name}: the file is missing"));
@@ -114,6 +114,41 @@ fn what_is_neither_file_nor_folder_is_refused_and_a_folder_never_passed_over() {
     fs::remove_dir_all(&folder).unwrap();
     fs::write(&folder, "what a killed command left").unwrap();
     assert!(checkout.run(&["verify"]).status.success());
+}
+
+/// Of what `publish` notes, all but the registry's name follows from the files.
+#[test]
+fn the_record_of_a_publication_is_about_these_archives_or_found_and_taken_away() {
+    let checkout = publish::checkout("published");
+    let registry = Registry::start(State::default());
+    publish::succeeds(&publish::publish(&checkout, &registry, &[]));
+    let path = checkout.path("dist/publish.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    let verify = || checkout.run(&["verify"]);
+    assert!(verify().status.success(), "{}", stdout(&verify()));
+    checkout.package();
+    assert_eq!(fs::read_to_string(&path).unwrap(), whole, "it is still about these archives");
+    let repository = whole.find(&registry.host).unwrap()..whole.find("/gorax-monitoring-addon:").unwrap();
+    for at in (0..whole.len()).filter(|at| !repository.contains(at)).step_by(41) {
+        let mut broken = whole.clone().into_bytes();
+        broken[at] ^= 1;
+        fs::write(&path, broken).unwrap();
+        let output = verify();
+        assert!(
+            output.status.code() == Some(1) && stdout(&output).starts_with("publish.json: "),
+            "{at}: {}",
+            stdout(&output)
+        );
+    }
+    for (text, expected) in [("garbage", "it is no record of a publication"), ("{}\n", "it names no edition")] {
+        fs::write(&path, text).unwrap();
+        assert!(stdout(&verify()).starts_with(&format!("publish.json: {expected}")), "{}", stdout(&verify()));
+    }
+    fs::write(&path, whole).unwrap();
+    checkout.edit("chart/templates/NOTES.txt", |text| text + "\n");
+    checkout.package();
+    assert!(!path.exists(), "what was published is another archive");
+    assert!(verify().status.success());
 }
 
 /// Whoever makes the checksums anew as well is found out by what belongs together.
