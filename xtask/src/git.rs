@@ -1,9 +1,12 @@
 //! What Git says of the checkout.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
+
+use crate::sources::Sources;
 
 /// The commit that is checked out.
 pub struct Head {
@@ -14,15 +17,23 @@ pub struct Head {
 }
 
 /// The commit of the checkout at `root`; `None` where that is not a Git repository of its own, or Git is not there.
-pub fn head(root: &Path) -> Result<Option<Head>> {
+///
+/// It is dirty, too, where it does not hold one of the sources: Git says nothing of a file that somebody's own settings ignore.
+pub fn head(root: &Path, sources: &Sources) -> Result<Option<Head>> {
     let shell = Shell::new()?;
     let git = |arguments: &[&str]| cmd!(shell, "git -C {root} {arguments...}").quiet().ignore_stderr().read().ok();
     let ours = git(&["rev-parse", "--show-toplevel"]).is_some_and(|top| {
         let canonical = |path: &Path| path.canonicalize().ok();
         canonical(Path::new(&top)).is_some_and(|top| Some(top) == canonical(root))
     });
-    let head = || Some((git(&["rev-parse", "HEAD"])?, git(&["status", "--porcelain"])?));
-    Ok(ours.then(head).flatten().map(|(commit, changes)| Head { commit, dirty: !changes.is_empty() }))
+    let head = || {
+        let changes = git(&["status", "--porcelain", "--untracked-files=all"])?;
+        let tracked = git(&["ls-files", "-z"])?;
+        let tracked: BTreeSet<&str> = tracked.split('\0').collect();
+        let dirty = !changes.is_empty() || sources.paths().any(|path| !tracked.contains(path));
+        Some(Head { commit: git(&["rev-parse", "HEAD"])?, dirty })
+    };
+    Ok(ours.then(head).flatten())
 }
 
 /// The tags of a commit.

@@ -131,7 +131,7 @@ pub fn epoch(variable: Option<&str>, model: &Model) -> Result<u64> {
 
 /// The record of a build. Which commit it was is known only where the checkout is a Git repository of its own.
 fn record(root: &Path, tree: &Tree<'_>, build: &Build) -> Result<Record> {
-    let head = git::head(root)?;
+    let head = git::head(root, tree.sources)?;
     let archives = build
         .built
         .iter()

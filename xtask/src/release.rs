@@ -29,7 +29,8 @@ impl flags::Release {
         let date = self.date()?;
         let (sources, model, _) = check::checked(root)?;
         let _lock = Lock::take(root)?;
-        let head = git::head(root)?.context("this is not a Git repository of its own; a release is a commit")?;
+        let head =
+            git::head(root, &sources)?.context("this is not a Git repository of its own; a release is a commit")?;
         ensure!(!head.dirty, "there are changes that no commit has; commit them or take them back, then release");
         let stale = assemble::CHART.stale(root, &assemble::generate(&sources, &model)?)?;
         if !stale.is_empty() {

@@ -80,6 +80,11 @@ impl Sources {
         document::text(path, bytes)
     }
 
+    /// All paths, sorted.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
     /// The paths below `folder`, sorted.
     pub fn below<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
         let files = self.files.range(format!("{folder}/")..);

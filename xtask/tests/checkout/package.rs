@@ -231,6 +231,33 @@ fn two_at_once_leave_the_folder_of_one() {
     }
 }
 
+/// Whatever somebody's own settings hide from `git status`, an archive with a source that no commit has is dirty.
+#[test]
+fn a_source_that_git_is_told_to_ignore_is_a_change_all_the_same() {
+    let checkout = Checkout::new("ignored", "checkout");
+    checkout.commit();
+    let dirty = || {
+        checkout.package();
+        fs::read_to_string(checkout.path("dist/package.json")).unwrap().contains("\"dirty\": true")
+    };
+    assert!(!dirty());
+    fs::write(checkout.path("chart/templates/extra.yaml"), "# mine\n").unwrap();
+    assert!(dirty());
+    checkout.git(&["config", "status.showUntrackedFiles", "no"]);
+    assert!(dirty(), "not shown");
+    fs::write(checkout.path(".git/info/exclude"), "extra.yaml\n").unwrap();
+    assert!(dirty(), "excluded here");
+    fs::write(checkout.path(".git/info/exclude"), "").unwrap();
+    fs::write(checkout.path(".git/everywhere"), "extra.yaml\n.idea\n").unwrap();
+    checkout.git(&["config", "core.excludesFile", checkout.path(".git/everywhere").to_str().unwrap()]);
+    assert!(dirty(), "ignored everywhere");
+    let output = checkout.as_tester(&["release", "99.0.0"]);
+    assert!(stderr(&output).contains("changes that no commit has"), "{}", stderr(&output));
+    fs::remove_file(checkout.path("chart/templates/extra.yaml")).unwrap();
+    fs::write(checkout.path(".idea"), "").unwrap();
+    assert!(!dirty(), "what is ignored and not packed is nobody's business");
+}
+
 #[test]
 fn a_reader_that_goes_away_does_not_stop_the_work() {
     let checkout = Checkout::new("pipe", "checkout");
