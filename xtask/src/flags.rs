@@ -273,8 +273,8 @@ impl Registry {
 ///
 /// CHANGELOG.md's section `## [Unreleased]` gets the version and the date, chart/Chart.yaml the version, README.md the names of the
 /// archives, and the generated files follow. Everything or nothing: with changes that no commit has, a version that is not above
-/// the chart's or has a heading already, or nothing unreleased, every file stays as it is. It neither tags nor pushes, and prints
-/// what to do next.
+/// the chart's or has a heading already, a date before the last release's, or nothing unreleased, every file stays as it is. It
+/// neither tags nor pushes, and prints what to do next.
 #[derive(Debug, Args)]
 pub struct Release {
     /// The new version, such as 1.2.3

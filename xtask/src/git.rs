@@ -36,6 +36,22 @@ pub fn head(root: &Path, sources: &Sources) -> Result<Option<Head>> {
     Ok(ours.then(head).flatten())
 }
 
+/// The tracked files that are not as the commit that is checked out has them.
+pub fn changed(root: &Path) -> Result<Vec<String>> {
+    let shell = Shell::new()?;
+    let changed = cmd!(shell, "git -C {root} diff --name-only -z HEAD").quiet().read().context("comparing with Git")?;
+    Ok(changed.split_terminator('\0').map(str::to_owned).collect())
+}
+
+/// A file as the commit that is checked out has it.
+pub fn committed(root: &Path, path: &str) -> Result<String> {
+    let (shell, object) = (Shell::new()?, format!("HEAD:{path}"));
+    cmd!(shell, "git -C {root} show {object}")
+        .quiet()
+        .read()
+        .with_context(|| format!("reading {path} of the last commit"))
+}
+
 /// The tags of a commit.
 pub fn tags(root: &Path, commit: &str) -> Result<Vec<String>> {
     let shell = Shell::new()?;

@@ -31,8 +31,13 @@ impl flags::Release {
         let _lock = Lock::take(root)?;
         let head =
             git::head(root, &sources)?.context("this is not a Git repository of its own; a release is a commit")?;
-        ensure!(!head.dirty, "there are changes that no commit has; commit them or take them back, then release");
-        let stale = assemble::CHART.stale(root, &assemble::generate(&sources, &model)?)?;
+        let generated = assemble::generate(&sources, &model)?;
+        if head.dirty {
+            bail!(unfinished(root, &generated)?.unwrap_or_else(|| {
+                "there are changes that no commit has; commit them or take them back, then release".to_owned()
+            }));
+        }
+        let stale = assemble::CHART.stale(root, &generated)?;
         if !stale.is_empty() {
             return Err(Findings(stale).into());
         }
@@ -62,6 +67,26 @@ impl flags::Release {
             None => Ok(Timestamp::now().to_zoned(TimeZone::UTC).date()),
         }
     }
+}
+
+/// What to do about the changes here where a release made them that was killed before its commit: to commit what is there of them
+/// would be half a release.
+fn unfinished(root: &Path, generated: &Files) -> Result<Option<String>> {
+    let now = std::fs::read_to_string(root.join(CHANGELOG)).context("reading CHANGELOG.md")?;
+    let before = git::committed(root, CHANGELOG)?;
+    let Some((version, _)) = changelog::latest(&now).filter(|now| Some(*now) != changelog::latest(&before)) else {
+        return Ok(None);
+    };
+    let mut written = git::changed(root)?;
+    written.retain(|path| {
+        [CHANGELOG, CHART, README].contains(&path.as_str())
+            || path.strip_prefix("chart/").is_some_and(|path| generated.contains_key(path))
+    });
+    Ok(Some(format!(
+        "the release of {version} was begun and has no commit; take back what is written of it with \
+         `git restore --staged --worktree {}`, then release again",
+        written.join(" ")
+    )))
 }
 
 /// Every file that the release changes, by its path in the repository, with its new bytes.

@@ -20,11 +20,19 @@ pub fn released(text: &str, version: &str) -> Result<Option<Timestamp>> {
     Ok(Some(midnight.timestamp()))
 }
 
+/// The newest release, the first heading with a date: its version and the date.
+pub fn latest(text: &str) -> Option<(&str, Date)> {
+    headings(text).find_map(|(_, name, date)| Some((name, date.parse().ok()?)))
+}
+
 /// The changelog with what is unreleased made `version` of `date`, below an empty section for what comes next. Fails where nothing
-/// is unreleased, and where the version has a heading already.
+/// is unreleased, where the version has a heading already, and where a release is of a later date.
 pub fn release(text: &str, version: &str, date: Date) -> Result<String> {
     if let Some((number, ..)) = headings(text).find(|(_, name, _)| *name == version) {
         bail!("line {number}: version {version} has a heading already");
+    }
+    if let Some((last, then)) = latest(text).filter(|(_, then)| date < *then) {
+        bail!("{date} is before {then}, the date of {last}; a release is not older than the one before it");
     }
     let unreleased = headings(text).find(|(_, name, _)| name.eq_ignore_ascii_case(UNRELEASED));
     let (number, ..) = unreleased.context("there is no section `## [Unreleased]` to release")?;
@@ -71,6 +79,10 @@ mod tests {
         let date = "2026-02-01".parse().unwrap();
         assert_eq!(release(text, "1.1.0", date).unwrap(), expected);
         assert_eq!(released(expected, "1.1.0").unwrap().unwrap().to_string(), "2026-02-01T00:00:00Z");
+        assert_eq!(latest(text), Some(("1.0.0", "2026-01-01".parse().unwrap())));
+        let early = release(text, "1.1.0", "2025-12-31".parse().unwrap()).unwrap_err().to_string();
+        assert!(early.starts_with("2025-12-31 is before 2026-01-01, the date of 1.0.0;"), "{early}");
+        assert!(release(text, "1.1.0", "2026-01-01".parse().unwrap()).is_ok(), "two on one day");
         for (text, version, error) in [
             (text, "1.0.0", "line 9: version 1.0.0 has a heading already"),
             (expected, "1.2.0", "line 3: nothing is unreleased; a release says what is new in it"),
