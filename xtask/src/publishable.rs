@@ -9,9 +9,19 @@ use crate::flags::Edition;
 use crate::git;
 use crate::record::Record;
 
+/// What a build is tagged as.
+#[derive(Debug, Default)]
+pub struct Tags {
+    /// The tags of its commit in this repository, of which some may be no versions.
+    commit: Vec<String>,
+    /// The tag that a workflow of GitHub runs for, which is there to be published.
+    workflow: Option<String>,
+}
+
 /// Why a build must not be published, nothing if it may: changes that no commit holds, a version without its dated heading in the
-/// changelog, a tag of another version on its commit, a dependency in one of `editions` that is not the pinned one.
-pub fn refusals(record: &Record, changelog: &str, tags: &[String], editions: &[Edition]) -> Vec<String> {
+/// changelog, a tag of another version on its commit, in a workflow any tag but its own, a dependency in one of `editions` that is
+/// not the pinned one.
+pub fn refusals(record: &Record, changelog: &str, tags: &Tags, editions: &[Edition]) -> Vec<String> {
     let mut reasons = Vec::new();
     let version = &record.version;
     if record.clean_commit().is_none() {
@@ -28,8 +38,11 @@ pub fn refusals(record: &Record, changelog: &str, tags: &[String], editions: &[E
         Err(error) => reasons.push(format!("CHANGELOG.md: {error:#}")),
     }
     let of_a_version = |tag: &&String| tag.strip_prefix('v').is_some_and(|v| semver::Version::parse(v).is_ok());
-    for tag in tags.iter().filter(of_a_version).filter(|tag| tag[1..] != *version) {
+    for tag in tags.commit.iter().filter(of_a_version).filter(|tag| tag[1..] != *version) {
         reasons.push(format!("its commit has the tag {tag}, and its version is {version}"));
+    }
+    if let Some(tag) = tags.workflow.as_ref().filter(|tag| **tag != format!("v{version}")) {
+        reasons.push(format!("the workflow runs for the tag {tag}, and the one of version {version} is v{version}"));
     }
     if editions.contains(&Edition::Full) {
         for dependency in record.dependencies.iter().filter(|dependency| !dependency.pinned) {
@@ -44,15 +57,10 @@ pub fn refusals(record: &Record, changelog: &str, tags: &[String], editions: &[E
 }
 
 /// The tags of a build's commit, and the one that a workflow of GitHub runs for.
-pub fn tags(root: &Path, record: &Record) -> Result<Vec<String>> {
-    let mut tags = match &record.commit {
-        Some(commit) => git::tags(root, commit)?,
-        None => Vec::new(),
-    };
-    if std::env::var("GITHUB_REF_TYPE").is_ok_and(|kind| kind == "tag") {
-        tags.extend(std::env::var("GITHUB_REF_NAME"));
-    }
-    Ok(tags)
+pub fn tags(root: &Path, record: &Record) -> Result<Tags> {
+    let commit = record.commit.as_ref().map(|commit| git::tags(root, commit)).transpose()?.unwrap_or_default();
+    let is_tag = std::env::var("GITHUB_REF_TYPE").is_ok_and(|kind| kind == "tag");
+    Ok(Tags { commit, workflow: std::env::var("GITHUB_REF_NAME").ok().filter(|_| is_tag) })
 }
 
 #[cfg(test)]
@@ -81,7 +89,7 @@ mod tests {
     }
 
     fn reasons(record: &Record, tags: &[&str], editions: &[Edition]) -> Vec<String> {
-        let tags: Vec<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let tags = Tags { commit: tags.iter().map(|tag| (*tag).to_owned()).collect(), workflow: None };
         refusals(record, CHANGELOG, &tags, editions)
     }
 
@@ -89,6 +97,21 @@ mod tests {
     fn a_release_as_it_should_be_is_not_refused() {
         assert_eq!(reasons(&record(), &[], &Edition::ALL), [""; 0]);
         assert_eq!(reasons(&record(), &["v1.0.0", "very-good"], &Edition::ALL), [""; 0]);
+    }
+
+    #[test]
+    fn a_workflow_of_a_tag_publishes_that_version_alone() {
+        let of = |tag: &str| {
+            let tags = Tags { workflow: Some(tag.to_owned()), ..Tags::default() };
+            refusals(&record(), CHANGELOG, &tags, &Edition::ALL)
+        };
+        assert_eq!(of("v1.0.0"), [""; 0]);
+        for tag in ["v1.0", "1.0.0", "v1.0.0-rc.1", "v01.0.0", "v1.0.0+1", "very-good", ""] {
+            assert_eq!(
+                of(tag),
+                [format!("the workflow runs for the tag {tag}, and the one of version 1.0.0 is v1.0.0")],
+            );
+        }
     }
 
     #[test]
