@@ -13,7 +13,6 @@ use helmpack::archive::Files;
 use helmpack::chart::Chart;
 use helmpack::oci::reference::Repository;
 use helmpack::oci::{self, Blob};
-use serde_json::{Value, json};
 
 use crate::failure::Usage;
 use crate::flags::{self, Edition};
@@ -21,12 +20,9 @@ use crate::output::{Lock, Staged};
 use crate::publishable;
 use crate::record::{self, Record};
 use crate::registry::{Access, Client};
-use crate::verify;
+use crate::verify::{self, receipt};
 use plan::{Conflict, Seen, Step};
 use release::{Referrer, Release};
-
-/// What was published, beside the archives.
-const RECEIPT: &str = "publish.json";
 
 impl flags::Publish {
     pub fn run(mut self, root: &Path) -> Result<()> {
@@ -46,6 +42,9 @@ impl flags::Publish {
             Edition::ALL.into_iter().filter(wanted).filter(|e| record.archive(*e).is_some()).collect();
         may_go(root, &record, &editions)?;
         let releases = release::read(&files, &charts, &record, &editions, &target)?;
+        // An edition that was published before, and is not now, stays on record.
+        let mut others = receipt::releases(&files, &charts)?;
+        others.retain(|before| !editions.contains(&before.edition));
         let repositories: Vec<Repository> =
             releases.iter().map(|release| release.reference.repository.clone()).collect();
         let access = if self.dry_run { Access::Pull } else { Access::Push };
@@ -75,14 +74,14 @@ impl flags::Publish {
         }
         // Whoever cannot write down what was published is told so before it is.
         let _lock = Lock::take(root)?;
-        let mut receipt = Staged::default();
-        receipt.write(&folder.join(RECEIPT), &self::receipt(&folder, &releases, &record)?)?;
+        let mut staged = Staged::default();
+        staged.write(&folder.join(receipt::FILE), &receipt::write(releases.iter().chain(&others))?)?;
         for ((release, client), steps) in releases.iter().zip(&clients).zip(&plans) {
             send(client, release, steps).with_context(|| format!("publishing {}", release.reference))?;
             summary(release, steps);
         }
-        receipt.commit()?;
-        say!("record {}", folder.join(RECEIPT).display());
+        staged.commit()?;
+        say!("record {}", folder.join(receipt::FILE).display());
         Ok(())
     }
 }
@@ -207,35 +206,4 @@ fn summary(release: &Release, steps: &[Step<'_>]) {
     let chart = repository.path.rsplit('/').next().unwrap_or_default();
     say!("       helm install {chart} {repository} --version {}", release.version);
     say!("       cosign sign {}/{}@{digest}", repository.host, repository.path);
-}
-
-/// The text of publish.json: the same for the same archives and registry. An edition that was published before, and not
-/// now, keeps its entry as long as its archive lies there.
-fn receipt(folder: &Path, releases: &[Release], record: &Record) -> Result<Vec<u8>> {
-    let before = std::fs::read(folder.join(RECEIPT)).unwrap_or_default();
-    let mut before: serde_json::Map<String, Value> = serde_json::from_slice(&before).unwrap_or_default();
-    let mut editions = serde_json::Map::new();
-    for edition in Edition::ALL {
-        let now = releases.iter().find(|release| release.edition == edition).map(published);
-        let kept = || {
-            let entry = before.remove(edition.name())?;
-            record.archive(edition).is_some_and(|packed| entry["sha256"] == packed.sha256).then_some(entry)
-        };
-        editions.extend(now.or_else(kept).map(|entry| (edition.name().to_owned(), entry)));
-    }
-    Ok((serde_json::to_string_pretty(&editions).context("writing publish.json")? + "\n").into_bytes())
-}
-
-/// An edition's entry.
-fn published(release: &Release) -> Value {
-    let referrer = |Referrer { file, kind, artifact }: &Referrer| json!({"artifactType": kind, "digest": artifact.digest(), "file": file});
-    json!({
-        "reference": release.reference.to_string(),
-        "digest": release.chart.digest(),
-        "size": release.chart.manifest.len(),
-        "archive": release.archive,
-        "sha256": release.sha256,
-        "signed": release.signed,
-        "referrers": release.referrers.iter().map(referrer).collect::<Vec<_>>(),
-    })
 }

@@ -129,7 +129,6 @@ mod tests {
         Release {
             edition: Edition::Addon,
             archive: "demo-1.0.0.tgz".to_owned(),
-            sha256: String::new(),
             version: "1.0.0".to_owned(),
             reference: Repository::parse("oci://h/p").unwrap().join("demo").version("1.0.0").unwrap(),
             signed: signature.is_some(),

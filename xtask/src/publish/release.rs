@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use helmpack::archive::Files;
 use helmpack::chart::Chart;
-use helmpack::checksum::sha256;
 use helmpack::oci::reference::{Reference, Repository};
 use helmpack::oci::{self, Descriptor, MANIFEST, referrer};
 
@@ -24,8 +23,6 @@ pub struct Release {
     pub edition: Edition,
     /// The archive's file name.
     pub archive: String,
-    /// The sha256 of the archive, in hex.
-    pub sha256: String,
     /// The chart's version, which a tag may not be able to say.
     pub version: String,
     /// Where it goes.
@@ -93,6 +90,5 @@ fn one(
         chart: artifact,
         referrers: referrers.collect::<Result<_>>()?,
         archive: name.to_owned(),
-        sha256: sha256(bytes),
     })
 }

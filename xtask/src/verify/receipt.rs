@@ -21,15 +21,16 @@ pub const FILE: &str = "publish.json";
 /// went to is all that it alone knows.
 pub fn verify(files: &Files, charts: &BTreeMap<&str, Chart>) -> Option<Defect> {
     let bytes = files.get(FILE)?;
-    match expected(bytes, files, charts) {
+    match releases(files, charts).and_then(|releases| write(releases.iter())) {
         Err(error) => Some(Defect::new(FILE, format!("{error:#}"))),
         Ok(expected) if expected != *bytes => Some(Defect::new(FILE, difference(bytes, &expected, "the folder"))),
         Ok(_) => None,
     }
 }
 
-/// The receipt of the same editions in the same registries.
-fn expected(bytes: &[u8], files: &Files, charts: &BTreeMap<&str, Chart>) -> Result<Vec<u8>> {
+/// The editions that a receipt among the files names, in the registries that it names; none where there is no receipt.
+pub fn releases(files: &Files, charts: &BTreeMap<&str, Chart>) -> Result<Vec<Release>> {
+    let Some(bytes) = files.get(FILE) else { return Ok(Vec::new()) };
     let editions: Map<String, Value> = serde_json::from_slice(bytes).context("it is no record of a publication")?;
     let record = files.get(record::FILE).context("there is no package.json")?;
     let record = Record::parse(record).context("reading package.json")?;
@@ -41,13 +42,14 @@ fn expected(bytes: &[u8], files: &Files, charts: &BTreeMap<&str, Chart>) -> Resu
         releases.extend(release::read(files, charts, &record, &[edition], &Repository::parse(target)?)?);
     }
     ensure!(!releases.is_empty(), "it names no edition");
-    write(&releases)
+    Ok(releases)
 }
 
-/// The text of a receipt: the same for the same archives and registry.
-pub fn write(releases: &[Release]) -> Result<Vec<u8>> {
-    let editions: Map<_, _> =
-        releases.iter().map(|release| (release.edition.name().to_owned(), entry(release))).collect();
+/// The text of a receipt: the same for the same archives and registry, in whatever order they come.
+pub fn write<'a>(releases: impl Iterator<Item = &'a Release>) -> Result<Vec<u8>> {
+    let mut editions: Vec<_> = releases.map(|release| (release.edition, entry(release))).collect();
+    editions.sort_by_key(|(edition, _)| Edition::ALL.iter().position(|known| known == edition));
+    let editions: Map<_, _> = editions.into_iter().map(|(edition, entry)| (edition.name().to_owned(), entry)).collect();
     Ok((serde_json::to_string_pretty(&editions).context("writing publish.json")? + "\n").into_bytes())
 }
 
