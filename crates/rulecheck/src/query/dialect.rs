@@ -1,9 +1,9 @@
 //! What Prometheus 3 takes and the parser does not, said in words that it does take.
 //!
 //! A text in backticks becomes one in double quotes, a duration that is computed becomes its result, `\Q…\E` becomes what
-//! it stands for, a number loses its underscores. `anchored` and `smoothed` go: they change values, and let a range reach for a sample beyond its ends, but
-//! leave the labels as they are, and what has a value without them has one with them. Only who counts the samples of a
-//! range must know of them.
+//! it stands for, a number loses its underscores. `anchored` and `smoothed` go: they change values, and let a range reach
+//! for a sample beyond its ends, but leave the labels as they are, and what has a value without them has one with them.
+//! Only who counts the samples of a range must know of them.
 
 use promql_parser::util::{escape_string, unquote_string};
 
