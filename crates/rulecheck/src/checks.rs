@@ -84,15 +84,6 @@ impl<'a> Query<'a> {
         Finding::error(self.file, self.line, check, message).about(self.subject.as_str())
     }
 
-    /// The query as it is written, where a rule or a panel holds it.
-    pub(crate) fn text(&self) -> Option<&'a str> {
-        match self.purpose {
-            Purpose::Rule(rule, _) => Some(&rule.expr),
-            Purpose::Panel(_, panel) => Some(&panel.expr),
-            Purpose::Variable(_) | Purpose::Document => None,
-        }
-    }
-
     /// The alerting rule that the query belongs to.
     pub(crate) fn alert(&self) -> Option<(&'a Rule, &'a Group)> {
         match self.purpose {

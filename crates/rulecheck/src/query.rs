@@ -66,11 +66,6 @@ pub fn parse_expr(text: &str) -> Result<Expr, Unread> {
     })
 }
 
-/// Whether `anchored` or `smoothed` lets ranges of an expression reach for samples beyond their ends.
-pub(crate) fn extends_ranges(text: &str) -> bool {
-    dialect::plain(text).extends
-}
-
 /// Whether a plain number of seconds that no duration can hold stands where a duration does; the parser panics there.
 fn has_endless_duration(text: &str) -> bool {
     let mut expected = false;
@@ -138,7 +133,11 @@ fn token_length(text: &str, first: char) -> usize {
         '{' => {
             let mut at = 1;
             while at < bytes.len() && bytes[at] != b'}' {
-                at += if matches!(bytes[at], b'"' | b'\'' | b'`') { string_length(&bytes[at..]) } else { 1 };
+                at += match bytes[at] {
+                    b'"' | b'\'' | b'`' => string_length(&bytes[at..]),
+                    b'#' => bytes[at..].iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len() - at),
+                    _ => 1,
+                };
             }
             (at + 1).min(text.len())
         }
@@ -323,8 +322,9 @@ mod tests {
             (r#"a{b=~"\\Qx.y\\E"}"#, r#"a{b=~"x\\.y"}"#),
             ("rate(a[5m*2])", "rate(a[10m])"),
             ("a offset -(1h*2)", "a offset -2h"),
-            ("rate(a[5m] anchored)", "rate(a[5m])"),
-            ("sum(a smoothed)", "sum(a)"),
+            ("rate(a[1_0 * 60])", "rate(a[10m])"),
+            ("rate(a{b=\"c\" # it's }\n}[5m*2])", "rate(a{b=\"c\"}[10m])"),
+            ("a offset (5m) * 2 > 1", "a offset 10m > 1"),
         ] {
             assert_eq!(parse_expr(written), parse_expr(expected), "{written}");
             assert!(parse_expr(expected).is_ok(), "{expected}");
@@ -338,7 +338,11 @@ mod tests {
             unread.to_string(),
             "cannot be checked: this version of the checker does not know durations that are made of `step()` or `range()` yet"
         );
+        for beyond in ["rate(a[5m] anchored)", "sum(a smoothed)", "a and on (b) anchored"] {
+            assert!(matches!(parse_expr(beyond), Err(Unread::Beyond(_))), "{beyond}");
+        }
         assert!(matches!(parse_expr("rate(a[step])"), Err(Unread::Wrong(_))));
+        assert!(matches!(parse_expr("a offset (5m) * a"), Err(Unread::Wrong(_))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::condition::{Comparison, binary};
 use super::{Query, Settings};
 use crate::finding::Finding;
 use crate::infer::{Arm, Interval, Key, Node, Presence, World, quote};
-use crate::query::selectors;
+use crate::query::{metric_name, selectors};
 
 pub(super) fn check(_: &World<'_>, _: &Settings, query: &Query<'_>) -> Vec<Finding> {
     let nodes = query.node.walk();
@@ -41,8 +41,9 @@ fn all_taken(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
     let (left, right) = operator(node, "unless")?;
     let key = key(node);
     let taken = all_of("or", right);
+    // What is no number stays: no comparison takes it.
     let covers = |one: &&Node<'_>| {
-        taken.iter().any(|other| {
+        taken.iter().filter(|other| !may_be_no_number(other)).any(|other| {
             same_value(&key, one, other).is_some_and(|(one, other)| one.range().always(&other.operator, other.bound))
         })
     };
@@ -140,23 +141,39 @@ fn same_value(key: &Key, one: &Node<'_>, other: &Node<'_>) -> Option<(Limit, Lim
         let told_apart = !arm.labels.is_open() && arm.labels.iter().all(|(label, _)| key.has(label));
         *key == Key::Ignoring(Vec::new()) || told_apart
     };
-    if one.value.expr != other.value.expr || !one.value.alive().all(meets_itself) {
+    // Without a name, the two may be of different metrics with the same labels.
+    let named = selectors(one.value.expr).into_iter().all(|selector| metric_name(selector).is_some());
+    if one.value.expr != other.value.expr || !named || !one.value.alive().all(meets_itself) {
         return None;
     }
     Limit::of(&one).zip(Limit::of(&other))
+}
+
+/// Whether a value can be no number: a quotient of nothing, a series that is no single one.
+fn may_be_no_number(node: &Node<'_>) -> bool {
+    const SOURCES: [&str; 6] = ["scalar", "sqrt", "ln", "log2", "log10", "histogram_quantile"];
+    node.walk().into_iter().any(|node| match node.expr {
+        Expr::Binary(binary) => matches!(binary.op.to_string().as_str(), "/" | "%" | "^"),
+        Expr::Call(call) => SOURCES.contains(&call.func.name) || call.func.name.starts_with("std"),
+        Expr::Aggregate(aggregate) => aggregate.op.to_string().starts_with("std"),
+        _ => false,
+    })
 }
 
 /// Whether some two of the alternatives leave no value out, as `hour() >= 6 or hour() < 22` does, of one that is always
 /// there.
 fn always_hold(alternatives: &[&Node<'_>]) -> bool {
     let comparisons = alternatives.iter().filter_map(|node| Comparison::of(node));
-    let lasting = comparisons.filter(|comparison| comparison.value.alive().all(|arm| arm.presence == Presence::Always));
+    let lasting = comparisons.filter(|comparison| {
+        let always = comparison.value.alive().all(|arm| arm.presence == Presence::Always);
+        always && !may_be_no_number(comparison.value)
+    });
     let limits: Vec<_> =
         lasting.filter_map(|comparison| Some((comparison.value.expr, Limit::of(&comparison)?))).collect();
     let fills = |low: &Limit, high: &Limit| {
         let (below, above) = (low.range(), high.range());
         let meet = above.low < below.high || above.low == below.high && !(above.above_low && below.below_high);
-        meet && below.low == low.value.low && above.high == high.value.high
+        meet && low.operator.starts_with('<') && high.operator.starts_with('>')
     };
     limits.iter().any(|(value, low)| limits.iter().any(|(other, high)| value == other && fills(low, high)))
 }
@@ -182,6 +199,7 @@ mod tests {
             "memory_bytes > 5 and memory_bytes < 9",
             "memory_bytes > 5 and on (namespace) memory_bytes < 3",
             "memory_bytes > 5 and memory_bytes offset 1h < 3",
+            "{__name__=~\"memory_bytes|pool_open\"} > 50 and {__name__=~\"memory_bytes|pool_open\"} < 3",
             "rate(requests_total[5m]) > 5 and on () (hour() >= 22 or hour() < 6)",
         ] {
             finds(expr, &[]);
@@ -201,6 +219,9 @@ mod tests {
             "memory_bytes > 5 unless memory_bytes > 9",
             "memory_bytes > 5 unless on (namespace) memory_bytes > 3",
             "memory_bytes > 5 unless on () (hour() >= 22 or hour() < 6)",
+            "memory_bytes > 5 unless on () (day_of_week() != 3)",
+            "memory_bytes > 5 unless on () (minute() < 4 or minute() != 30)",
+            "memory_bytes > 5 unless on () (vector(scalar(memory_bytes)) >= 6 or vector(scalar(memory_bytes)) < 22)",
         ] {
             finds(expr, &[]);
         }

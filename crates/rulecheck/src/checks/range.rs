@@ -11,7 +11,6 @@ use super::{Purpose, Query, Settings};
 use crate::finding::Finding;
 use crate::infer::{Arm, Node, World, quote};
 use crate::look_back::{duration, look_back};
-use crate::query::extends_ranges;
 
 /// A rate needs two samples, and four let it bear a scrape that failed.
 const NEEDED: f64 = 2.0;
@@ -92,7 +91,7 @@ fn short_range(query: &Query<'_>, function: &str, selector: &Node<'_>) -> Option
     let (arm, interval) = slowest(selector)?;
     let of_several = OF_SEVERAL.contains(&function);
     let (needed, wanted) = if of_several { (NEEDED, WANTED) } else { (1.0, 1.0) };
-    if range >= wanted * interval || query.text().is_some_and(extends_ranges) {
+    if range >= wanted * interval {
         return None;
     }
     let from = match arm.labels.get("job").and_then(|job| job.domain.only()) {
@@ -205,7 +204,6 @@ mod tests {
             "query/short-range: the range of `rate(requests_total[15s])` is too short for a value: api is scraped every 15s"
         );
         finds("rate(requests_total[45s]) > 1", &["query/short-range"]);
-        finds("increase(requests_total[30s] anchored) > 1", &[]);
         finds("changes(up[1m]) > 1", &["query/short-range"]);
         finds("rate(requests_total[1m]) > 1", &[]);
         finds("max_over_time(memory_bytes[30s]) > 1", &[]);

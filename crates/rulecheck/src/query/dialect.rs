@@ -1,9 +1,7 @@
 //! What Prometheus 3 takes and the parser does not, said in words that it does take.
 //!
 //! A text in backticks becomes one in double quotes, a duration that is computed becomes its result, `\Q…\E` becomes what
-//! it stands for, a number loses its underscores. `anchored` and `smoothed` go: they change values, and let a range reach
-//! for a sample beyond its ends, but leave the labels as they are, and what has a value without them has one with them.
-//! Only who counts the samples of a range must know of them.
+//! it stands for, a number loses its underscores. `anchored` and `smoothed` change values, so they are not known here.
 
 use promql_parser::util::{escape_string, unquote_string};
 
@@ -13,42 +11,30 @@ use super::{blank_length, seconds, seconds_of, string_length, token_length};
 #[derive(Debug, Default)]
 pub(super) struct Plain {
     pub(super) text: String,
-    /// Whether a selector was `anchored` or `smoothed`.
-    pub(super) extends: bool,
-    /// What Prometheus knows, and neither the parser nor this.
+    /// What Prometheus may know, and neither the parser nor this: why the parser refuses it, if it does.
     pub(super) beyond: Option<&'static str>,
 }
-
-/// Words behind which an operand begins, so that `anchored` is a metric's name there.
-const BEFORE_OPERANDS: [&str; 8] = ["and", "or", "unless", "atan2", "bool", "offset", "group_left", "group_right"];
 
 /// Rewrites an expression. What cannot be understood stays as it is, for the parser to judge.
 pub(super) fn plain(text: &str) -> Plain {
     let mut plain = Plain { text: String::with_capacity(text.len()), ..Plain::default() };
     let mut rest = text;
-    let mut is_behind_operand = false;
     while let Some(first) = rest.chars().next() {
         let (token, after) = rest.split_at(token_length(rest, first));
         rest = after;
-        let is_modifier = is_word(token, &["anchored", "smoothed"]);
         match first {
             '"' | '\'' | '`' => plain.string(token, false),
             '{' => plain.matchers(token),
             '[' => rest = plain.range(rest),
             '0'..='9' => plain.text.extend(token.split('_')),
-            _ if is_modifier && is_behind_operand => plain.extends = true,
             _ => plain.text.push_str(token),
         }
         if is_word(token, &["offset"]) {
             rest = plain.offset(rest);
-        } else if is_modifier && !is_behind_operand {
-            plain.beyond = Some("names such as `anchored` and `smoothed`");
+        } else if is_word(token, &["anchored", "smoothed"]) {
+            plain.beyond = Some("the modifiers `anchored` and `smoothed`");
         } else if matches!(token, "<" | ">") && rest.starts_with('/') {
             plain.beyond = Some("the operators `</` and `>/`");
-        }
-        if blank_length(token) == 0 {
-            let is_end = first.is_alphanumeric() || matches!(first, '_' | ':' | ')' | '{' | '[' | '"' | '\'' | '`');
-            is_behind_operand = is_end && !is_word(token, &BEFORE_OPERANDS);
         }
     }
     plain
@@ -113,7 +99,8 @@ impl Plain {
 
     /// A range or the step of a subquery, which is a millisecond or longer.
     fn duration(&mut self, text: &str) {
-        let mut sum = Sum { rest: text, is_of_server: false };
+        let whole: String = text.split('_').collect();
+        let mut sum = Sum { rest: &whole, is_of_server: false };
         let value = sum.of(0).filter(|value| *value >= 0.001 && blank_length(sum.rest) == sum.rest.len());
         let is_written = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c.is_ascii_whitespace());
         match value.filter(|_| !is_written) {
@@ -123,12 +110,14 @@ impl Plain {
         self.note(&sum);
     }
 
-    /// What stands behind `offset`; gives what follows that. Of what is computed only what parentheses hold belongs to it.
+    /// What stands behind `offset`; gives what follows that. What is computed belongs to it where it begins with a
+    /// parenthesis; behind a sign only what the parentheses hold does.
     fn offset<'t>(&mut self, text: &'t str) -> &'t str {
         let mut sum = Sum { rest: text, is_of_server: false };
-        let value = sum.operand();
+        let begins = text[blank_length(text)..].starts_with('(');
+        let value = if begins { sum.of(0) } else { sum.operand() };
         self.note(&sum);
-        match value.filter(|_| text[..text.len() - sum.rest.len()].ends_with(')')) {
+        match value.filter(|_| begins || text[..text.len() - sum.rest.len()].ends_with(')')) {
             Some(value) => {
                 self.text.extend([" ", &value.to_string()]);
                 sum.rest
@@ -277,24 +266,8 @@ mod tests {
     }
 
     #[test]
-    fn modifiers_of_experiments_go_and_names_stay() {
-        for (written, expected) in [
-            ("rate(a[5m] anchored)", "rate(a[5m] )"),
-            ("rate(a{b=\"c\"}[5m] offset 5m SMOOTHED @ end())", "rate(a{b=\"c\"}[5m] offset 5m  @ end())"),
-            ("sum(a smoothed) > 5", "sum(a ) > 5"),
-        ] {
-            reads(written, expected);
-            assert!(plain(written).extends, "{written}");
-        }
-        for same in ["anchored > 5", "a and smoothed", "sum by (anchored) (a)", "a{smoothed=\"anchored\"} # anchored"] {
-            let plain = plain(same);
-            assert_eq!((plain.text.as_str(), plain.extends), (same, false));
-        }
-    }
-
-    #[test]
     fn what_only_prometheus_knows_is_told() {
-        for text in ["rate(a[step()*2])", "a offset -(2*range())", "a offset step()", "a </ 5", "anchored > 5"] {
+        for text in ["rate(a[step()*2])", "a offset -(2*range())", "a offset step()", "a </ 5", "sum(a smoothed)"] {
             assert!(plain(text).beyond.is_some(), "{text}");
         }
         assert_eq!(plain("a < 5 and step() > 1").beyond, None);
