@@ -82,7 +82,7 @@ fn help_for_never(comparison: &Comparison<'_, '_>, arm: &Arm) -> String {
     compare_with(arm.interval)
 }
 
-/// A number that a value may be on either side of.
+/// What to do about a comparison that never or always holds for a value between these numbers.
 fn compare_with(interval: Interval) -> String {
     match (interval.low.is_finite(), interval.high.is_finite()) {
         _ if interval.only().is_some() => "use a metric that changes, or take the rule out".to_owned(),

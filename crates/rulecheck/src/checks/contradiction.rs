@@ -81,9 +81,14 @@ fn nothing_between(query: &Query<'_>, node: &Node<'_>) -> Option<Finding> {
 fn always_there(query: &Query<'_>) -> Option<Finding> {
     query.alert()?;
     let root = &query.node;
-    let part = all_of("or", root).into_iter().find(|part| part.alive().any(|arm| arm.presence == Presence::Always))?;
-    if selectors(root.expr).is_empty() {
+    let is_there = |node: &Node<'_>| node.alive().any(|arm| arm.presence == Presence::Always);
+    if selectors(root.expr).is_empty() || !is_there(root) {
         return None;
+    }
+    // Down to the part that is always there, whatever it is matched on.
+    let mut part = root;
+    while let Some((left, right)) = operator(part, "or") {
+        part = if is_there(right) { right } else { left };
     }
     let message = format!("`{}` always has a value, so the alert fires without end", quote(part.expr));
     let help = "fill in before the comparison, `(x or vector(0)) > 5`, or take it out";
@@ -100,10 +105,14 @@ fn key(node: &Node<'_>) -> Key {
     Key::of(binary(node).and_then(|(binary, ..)| binary.modifier.as_ref()))
 }
 
-/// What a chain of one operator joins; the node alone where it is none.
+/// What a chain of one operator joins, as far as it is about the same series; the node alone where it is none. Matched on
+/// some labels only, the right side of `and` may hold for another series, and that of `or` may be left out for one.
 fn all_of<'n, 'a>(name: &str, node: &'n Node<'a>) -> Vec<&'n Node<'a>> {
     match operator(node, name) {
-        Some((left, right)) => [all_of(name, left), all_of(name, right)].concat(),
+        Some((left, right)) if key(node) == Key::Ignoring(Vec::new()) => {
+            [all_of(name, left), all_of(name, right)].concat()
+        }
+        Some((left, _)) => all_of(name, left),
         None => vec![node],
     }
 }
@@ -198,6 +207,7 @@ mod tests {
         for expr in [
             "memory_bytes > 5 and memory_bytes < 9",
             "memory_bytes > 5 and on (namespace) memory_bytes < 3",
+            "memory_bytes < 3 and (memory_bytes < 10 and on (namespace) memory_bytes > 5)",
             "memory_bytes > 5 and memory_bytes offset 1h < 3",
             "{__name__=~\"memory_bytes|pool_open\"} > 50 and {__name__=~\"memory_bytes|pool_open\"} < 3",
             "rate(requests_total[5m]) > 5 and on () (hour() >= 22 or hour() < 6)",
@@ -218,6 +228,7 @@ mod tests {
         for expr in [
             "memory_bytes > 5 unless memory_bytes > 9",
             "memory_bytes > 5 unless on (namespace) memory_bytes > 3",
+            "memory_bytes > 5 unless (temperature_ratio or on () memory_bytes > 3)",
             "memory_bytes > 5 unless on () (hour() >= 22 or hour() < 6)",
             "memory_bytes > 5 unless on () (day_of_week() != 3)",
             "memory_bytes > 5 unless on () (minute() < 4 or minute() != 30)",
@@ -232,6 +243,7 @@ mod tests {
         for expr in [
             "sum(rate(requests_total[5m])) > 5 or vector(0)",
             "sum(memory_bytes) > 5 or on () vector(1)",
+            "memory_bytes > 5 or on () (pool_open > 1 or on () vector(1))",
             "absent(sum(memory_bytes) or vector(0))",
             "clamp(memory_bytes, 5, 1) > 0",
         ] {
